@@ -1,0 +1,48 @@
+"""Shelf: the devices that carry the algorithms."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from hasim.program import Precision
+from hasim.spec import Spec
+
+
+class Rates(Spec):
+    """Multiply-accumulates per second and precision, in MMAC/s; a precision left out runs at the fp32 rate."""
+
+    fp32: float = Field(100.0, gt=0, le=1e6)
+    int16: float | None = Field(None, gt=0, le=1e6)
+    int8: float | None = Field(None, gt=0, le=1e6)
+    int4: float | None = Field(None, gt=0, le=1e6)
+
+    def of(self, precision: Precision) -> float:
+        """MMAC/s at `precision`."""
+        rate = getattr(self, precision)
+        return self.fp32 if rate is None else rate
+
+
+def _one_rate_for_all(value: Any) -> Any:
+    return {"fp32": value} if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+class DeviceSpec(Spec):
+    """One ear's processor: rates, memory, and what it does with a frame it has no time for."""
+
+    mmac_per_s: Annotated[Rates, BeforeValidator(_one_rate_for_all)] = Rates()
+    """One number, or a number per precision (fp32, int16, int8, int4)."""
+    ram_kb: float = Field(512.0, gt=0)
+    """Working memory, 1 kB = 1024 bytes."""
+    nvm_kb: float = Field(1024.0, gt=0)
+    """Non-volatile memory for weights and tables, 1 kB = 1024 bytes."""
+    overload: Literal["skip_frame", "queue"] = "queue"
+    """A frame released while the core is busy is skipped, or waits its turn."""
+
+
+class DevicesSpec(Spec):
+    """The two ears' devices."""
+
+    left: DeviceSpec = DeviceSpec()
+    right: DeviceSpec = DeviceSpec()

@@ -1,0 +1,71 @@
+"""What came of the programs: when each frame was computed, what arrived, what was heard.
+
+Integer nanoseconds throughout, -1 where a thing never happened. Arrays are (ear, frame) with ear 0 = left,
+1 = right. Deliveries are indexed by the *receiving* ear except `sent_ns`, which is the sender's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+from numpy import ndarray
+
+
+class Status(IntEnum):
+    """What became of a frame's packets on the way to the partner."""
+
+    ON_TIME = 0
+    LATE = 1
+    LOST = 2
+    NOT_SENT = 3
+
+
+@dataclass(frozen=True)
+class Deliveries:
+    """One channel between the ears. Packet n carries what the sender made of its frame n."""
+
+    sent_ns: ndarray  # (ear, frame) of the sending ear: the payload was complete and handed to the link
+    arrived_ns: ndarray  # (ear, frame) of the receiving ear: the last piece arrived; -1 if lost or never sent
+    status: ndarray  # (ear, frame) of the receiving ear, values of Status
+    lag_frames: int = 0  # the receiver's frame n needs the packets up to n + lag_frames
+
+    @property
+    def on_time(self) -> ndarray:
+        """(ear, frame) of the receiving ear: the packet was there when the receiver needed it."""
+        return self.status == Status.ON_TIME
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When everything happened in one run. `heard` frames met their playout deadline."""
+
+    hop_ns: int
+    released_ns: ndarray  # (ear, frame): the frame's last sample was captured
+    finished_ns: ndarray  # (ear, frame): the program's last step was done; -1 where skipped
+    deadline_ns: ndarray  # (ear, frame): the frame's output hop starts to play
+    playout_delay_ns: int
+    wait_ns: int  # how long after its release a frame waits for the partner's packet
+    channels: dict[str, Deliveries]
+    busy_ns: ndarray  # (ear,): time the core computed
+    airtime_ns: int  # time the medium was occupied (of the busier direction where full duplex)
+    duration_ns: int  # frames * hop_ns
+    steps: ndarray  # records: ear, frame, name, start_ns, end_ns (for the frame table and the Gantt chart)
+    packets: ndarray  # records: channel, sender, frame, piece, attempt, start_ns, end_ns, arrived_ns, lost
+    queue: dict[str, float] = field(default_factory=dict)  # queue statistics by name, unit in the name
+
+    @property
+    def computed(self) -> ndarray:
+        """(ear, frame): the program ran to its end, in time or not."""
+        return self.finished_ns >= 0
+
+    @property
+    def heard(self) -> ndarray:
+        """(ear, frame): the frame was ready when its output hop was due (exactly at the deadline is in time)."""
+        return self.computed & (self.finished_ns <= self.deadline_ns)
+
+    @property
+    def utilisation(self) -> ndarray:
+        """(ear,): share of the run in which the core computed."""
+        return self.busy_ns / np.float64(self.duration_ns)
