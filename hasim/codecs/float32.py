@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from numpy import ndarray
+
 from hasim.codecs.pcm import Domain
 from hasim.spec import Spec
 
@@ -13,3 +15,11 @@ class Float32(Spec):
 
     kind: Literal["float32"] = "float32"
     domain: Domain = "samples"
+
+    def encode_decode(self, values: ndarray, full_scale: ndarray | float) -> ndarray:
+        """`values` as they are."""
+        return values
+
+    def bits_for(self, numbers: int, parts: int = 1) -> int:
+        """Payload bits for so many numbers of one (real) or two (complex) parts."""
+        return 32 * numbers * parts

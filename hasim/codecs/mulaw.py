@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+from numpy import ndarray
 from pydantic import Field
 
-from hasim.codecs.pcm import Domain
+from hasim.codecs.pcm import Domain, round_midrise
 from hasim.spec import Spec
+
+
+MU = 255.0
 
 
 class MuLaw(Spec):
@@ -18,3 +23,18 @@ class MuLaw(Spec):
     domain: Domain = "samples"
     headroom_db: float = Field(18.0, ge=0, le=40)
     """Full scale above the microphone's root mean square."""
+
+    def encode_decode(self, values: ndarray, full_scale: ndarray | float) -> ndarray:
+        """`values` (real or complex, any shape) as the receiver decodes them; clipped at `full_scale`."""
+        if np.iscomplexobj(values):
+            real = self.encode_decode(values.real, full_scale)
+            return real + 1j * self.encode_decode(values.imag, full_scale)
+        scale = np.asarray(full_scale)
+        relative = np.clip(np.abs(values) / np.where(scale > 0, scale, 1.0), 0.0, 1.0)
+        compressed = np.copysign(np.log1p(MU * relative) / np.log1p(MU), values)
+        coded = round_midrise(compressed, 1.0, self.bits)
+        return np.copysign(np.expm1(np.abs(coded) * np.log1p(MU)) / MU * scale, coded)
+
+    def bits_for(self, numbers: int, parts: int = 1) -> int:
+        """Payload bits for so many numbers of one (real) or two (complex) parts."""
+        return numbers * parts * self.bits

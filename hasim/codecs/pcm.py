@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+from numpy import ndarray
 from pydantic import Field
 
 from hasim.spec import Spec
@@ -19,3 +21,25 @@ class Pcm(Spec):
     domain: Domain = "samples"
     headroom_db: float = Field(12.0, ge=0, le=40)
     """Full scale above the microphone's root mean square (12 dB is a loading factor of 4)."""
+
+    def encode_decode(self, values: ndarray, full_scale: ndarray | float) -> ndarray:
+        """`values` (real or complex, any shape) as the receiver decodes them; clipped at `full_scale`."""
+        return round_midrise(values, full_scale, self.bits)
+
+    def bits_for(self, numbers: int, parts: int = 1) -> int:
+        """Payload bits for so many numbers of one (real) or two (complex) parts."""
+        return numbers * parts * self.bits
+
+
+def round_midrise(values: ndarray, full_scale: ndarray | float, bits: int) -> ndarray:
+    """Uniform rounding to 2^bits levels, none of them zero; complex numbers part by part.
+
+    Mid-rise because it is the only uniform quantiser that still works at one bit.
+    """
+    if np.iscomplexobj(values):
+        real = round_midrise(values.real, full_scale, bits)
+        return real + 1j * round_midrise(values.imag, full_scale, bits)
+    step = 2.0 * np.asarray(full_scale) / 2**bits
+    safe = np.where(step > 0, step, 1.0)  # a silent microphone has no full scale, and sends zeros
+    level = np.clip(np.floor(values / safe), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    return (level + 0.5) * step

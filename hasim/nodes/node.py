@@ -18,7 +18,7 @@ from hasim.program import Program
 from hasim.stft import FrontEndSpec
 
 Masks = Callable[..., ndarray]
-"""masks(network, *inputs) -> (ear, bin, frame): `network` is "sn_dnn" or "mn_dnn", inputs are (ear, bin, frame)."""
+"""masks(network, *inputs) -> (ear, bin, frame): `network` is "sn_dnn" or "mn_dnn", inputs (ear, bin, frame)."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,23 @@ class Enhanced:
     """What a node made of a scene."""
 
     output: ndarray  # (ear, bin, frame)
-    through: Callable[[ndarray], ndarray]
-    """Send other signals (ear, mic, bin, frame) through the same weights and losses, without rounding."""
-    taps: dict[str, ndarray] = field(default_factory=dict)  # name -> (ear, bin, frame), in order of the signal's path
-    masks: dict[str, ndarray] = field(default_factory=dict)  # network -> (ear, bin, frame)
+    through: Callable[[ndarray], ndarray] | None = None
+    """Sends other signals (ear, mic, bin, frame) through the same weights and losses, without rounding;
+    None where the algorithm does not tell its weights."""
+    taps: dict[str, ndarray] = field(default_factory=dict)
+    """Intermediate signals (ear, bin, frame) by name, in the order of the signal's path."""
+    masks: dict[str, ndarray] = field(default_factory=dict)
+    """Masks (ear, bin, frame) by the name of their network."""
 
 
 class Node(Protocol):
     """The contract of a node algorithm; a node is also a Spec with a literal `kind`."""
 
-    kind: str
+    @property
+    def kind(self) -> str:
+        """The name in a scenario file."""
 
-    def program(self, front_end: FrontEndSpec, codec: CodecSpec, sample_rate_hz: int) -> Program:
+    def program(self, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
         """The steps of one frame on one ear's device."""
 
     def memory(self, front_end: FrontEndSpec, codec: CodecSpec) -> tuple[Item, ...]:

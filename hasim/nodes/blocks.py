@@ -1,0 +1,68 @@
+"""Blocks that programs and memory maps of several nodes are built from: transforms and packets."""
+
+from __future__ import annotations
+
+from hasim.codecs import CodecSpec
+from hasim.exchange import filtered_lag_frames, payload_bits
+from hasim.memory import Item
+from hasim.program import Compute, Program, Receive, Send
+from hasim.stft import FrontEndSpec, transform_macs
+
+MICS = 2
+FLOAT_BYTES = 4
+
+
+def analysis(front_end: FrontEndSpec) -> Compute:
+    """Transform of both local microphones."""
+    return Compute("stft", MICS * transform_macs(front_end))
+
+
+def synthesis(front_end: FrontEndSpec) -> Compute:
+    """Back to samples: the output."""
+    return Compute("istft", transform_macs(front_end))
+
+
+def raw_exchange(
+    channel: str, front_end: FrontEndSpec, codec: CodecSpec, streams: int = 1
+) -> Program:
+    """From capture to the partner's spectrum: raw microphones leave before anything is computed."""
+    send = Send(channel, payload_bits(codec, front_end, streams), codec.domain == "samples")
+    if codec.domain == "spectrum":
+        return (analysis(front_end), send, Receive(channel))
+    received = Compute(f"stft_{channel}", streams * transform_macs(front_end))
+    return (send, analysis(front_end), Receive(channel), received)
+
+
+def filtered_exchange(channel: str, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
+    """From a filter output to the partner's: as samples it is transformed back and forth, one hop later."""
+    send = Send(channel, payload_bits(codec, front_end))
+    receive = Receive(channel, filtered_lag_frames(codec, front_end))
+    if codec.domain == "spectrum":
+        return (send, receive)
+    there = Compute(f"istft_{channel}", transform_macs(front_end))
+    back = Compute(f"stft_{channel}", transform_macs(front_end))
+    return (there, send, receive, back)
+
+
+def buffers(front_end: FrontEndSpec, codec: CodecSpec | None = None, streams: int = 0) -> tuple[Item, ...]:
+    """Samples, spectra, window tables and packets, at 32 bits a number; `streams` of them exchanged.
+
+    A received stream has its own samples and spectrum; a filter output waits `lag` frames for its partner's,
+    so the local spectra of those frames are kept too (counted once per stream).
+    """
+    spectrum = 2 * FLOAT_BYTES * front_end.bins
+    items = [
+        Item("microphone samples", MICS * FLOAT_BYTES * front_end.window),
+        Item("microphone spectra", MICS * spectrum),
+        Item("output overlap-add", FLOAT_BYTES * front_end.synthesis_samples + spectrum),
+        Item("windows", FLOAT_BYTES * (front_end.window + front_end.synthesis_samples), "nvm"),
+    ]
+    if codec is not None and streams:
+        waiting = filtered_lag_frames(codec, front_end)
+        received = FLOAT_BYTES * front_end.window if codec.domain == "samples" else 0
+        packets = 2 * (waiting + 1) * -(-payload_bits(codec, front_end, streams) // 8)
+        items += [
+            Item("exchanged spectra", streams * (spectrum + received) + waiting * MICS * spectrum),
+            Item("packets", packets),
+        ]
+    return tuple(items)

@@ -1,0 +1,86 @@
+"""Adapter for algorithms written as one step per frame: subclass, give a `kind`, and say how to `start`.
+
+What a step hands to its partner arrives with the partner's next frame, as the spectrum it is, through the
+codec and the losses of the link.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy import ndarray
+
+from hasim.codecs import CodecSpec
+from hasim.exchange import Exchange, payload_bits
+from hasim.memory import Item
+from hasim.nodes.blocks import analysis, buffers, synthesis
+from hasim.nodes.node import Enhanced, Masks
+from hasim.program import Compute, Program, Receive, Send
+from hasim.spec import Spec
+from hasim.stft import FrontEndSpec
+
+
+class Stepper(Protocol):
+    """One ear's algorithm with its state."""
+
+    def step(self, mics: ndarray, partner: ndarray | None) -> tuple[ndarray | None, ndarray]:
+        """(mic, bin) and the partner's previous (bin,), None where missing -> (to partner (bin,), output (bin,))."""
+
+
+class FrameByFrame(Spec):
+    """A node made of two steppers; subclasses add `kind`, their parameters and `start`."""
+
+    exchanges: ClassVar[bool] = True
+    """Whether steps hand something to the partner."""
+    macs_per_frame: ClassVar[int] = 0
+    """What a step costs, in multiply-accumulates; the transforms are charged besides."""
+    ram_bytes: ClassVar[int] = 0
+    """The state of one ear."""
+
+    def start(self, ear: int) -> Stepper:
+        """A fresh stepper for ear 0 (left) or 1 (right)."""
+        raise NotImplementedError(f"{type(self).__name__} must define start(ear)")
+
+    def program(self, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
+        """The partner's previous packet, a step, a packet."""
+        step = Compute("step", self.macs_per_frame)
+        if not self.exchanges:
+            return (analysis(front_end), step, synthesis(front_end))
+        if codec.domain != "spectrum":
+            raise ValueError(
+                f"link.codec.domain: a frame-by-frame node exchanges spectra (got {codec.domain}); "
+                "set it to spectrum"
+            )
+        send = Send("frame", payload_bits(codec, front_end))
+        return (analysis(front_end), Receive("frame", -1), step, send, synthesis(front_end))
+
+    def memory(self, front_end: FrontEndSpec, codec: CodecSpec) -> tuple[Item, ...]:
+        """Buffers and the state that the class declares."""
+        streams = 1 if self.exchanges else 0
+        return (*buffers(front_end, codec, streams), Item("state", self.ram_bytes))
+
+    def enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+        """Step both ears frame by frame; a frame that the device skipped is not stepped."""
+        ears, _, bins, frames = mics.shape
+        steppers = [self.start(ear) for ear in range(ears)]
+        output = np.zeros((ears, bins, frames), dtype=complex)
+        sent: list[ndarray | None] = [None, None]
+        computed = exchange.computed
+        on_time = exchange.timeline.channels["frame"].on_time if self.exchanges else None
+        for frame in range(frames):
+            received = [
+                sent[1 - ear] if on_time is not None and frame and on_time[ear, frame - 1] else None
+                for ear in range(ears)
+            ]
+            sent = [None, None]
+            for ear, stepper in enumerate(steppers):
+                if not computed[ear, frame]:
+                    continue
+                to_partner, output[ear, :, frame] = stepper.step(
+                    mics[ear, :, :, frame], received[ear]
+                )
+                if to_partner is not None and on_time is not None:
+                    scale = exchange.bin_full_scale[ear]
+                    sent[ear] = exchange.codec.encode_decode(to_partner, scale)
+        return Enhanced(output, taps={"output": output})

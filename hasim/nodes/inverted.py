@@ -1,0 +1,117 @@
+"""Inverted TANGO: exchange the raw references first, multi-node network before single-node network
+(paper, Fig. 1b).
+
+The paper leaves the wiring open; both choices are parameters. After the first filter there may be a second
+exchange (of its output), and the first filter may use the partner's reference or the local microphones alone.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy import ndarray
+
+from hasim import filters
+from hasim.codecs import CodecSpec
+from hasim.exchange import Exchange
+from hasim.memory import Item
+from hasim.nodes.blocks import MICS, buffers, filtered_exchange, raw_exchange, synthesis
+from hasim.nodes.filtering import ExchangingNode
+from hasim.nodes.node import Enhanced, Masks
+from hasim.program import Program
+from hasim.stft import FrontEndSpec
+
+
+class _Inverted(ExchangingNode):
+    second_exchange: bool = False
+    """Send the first filter's output too, and let the last filter use it instead of the raw reference."""
+    first_filter: Literal["all", "local"] = "all"
+    """Channels of the first filter: with the partner's reference, or the local microphones alone."""
+
+    def _second_input(self, reference: ndarray, filtered: ndarray) -> ndarray:
+        """What the second network looks at, (ear, bin, frame)."""
+        raise NotImplementedError
+
+    def program(self, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
+        """Network and filter, perhaps an exchange, network and filter."""
+        return (
+            *raw_exchange("reference", front_end, codec),
+            self.network("mn_dnn", front_end),
+            *self.filter_steps("first", self._first_channels, front_end),
+            *(filtered_exchange("z", front_end, codec) if self.second_exchange else ()),
+            self.network("sn_dnn", front_end),
+            *self.partner_filter_steps(MICS + 1, front_end),
+            synthesis(front_end),
+        )
+
+    def memory(self, front_end: FrontEndSpec, codec: CodecSpec) -> tuple[Item, ...]:
+        """Buffers, two networks, two filters (and the fallback's)."""
+        return (
+            *buffers(front_end, codec, streams=2 if self.second_exchange else 1),
+            *self.network_memory("mn_dnn", front_end),
+            *self.filter_memory("first", self._first_channels, front_end),
+            *self.network_memory("sn_dnn", front_end),
+            *self.partner_filter_memory(MICS + 1, front_end),
+        )
+
+    def enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+        """Exchange, filter, perhaps exchange, filter."""
+        computed = exchange.computed
+        raw = exchange("reference", mics[:, :1], self.fill)
+        mask_1 = masks("mn_dnn", mics[:, 0], raw.signal[:, 0])
+        if self.first_filter == "all":
+            first = self.partner_filter(mics, raw, mask_1, exchange)
+        else:
+            first = self.filter_weights(mics, mask_1, computed, exchange.timeline.hop_ns * 1e-9)
+
+        def stage_1(signals: ndarray, remote: ndarray) -> ndarray:
+            channels = np.concatenate([signals, remote], axis=1)[:, : self._first_channels]
+            return (filters.apply(first, channels) * computed[:, None, :])[:, None]
+
+        z = stage_1(mics, raw.signal)
+        mask_2 = masks("sn_dnn", self._second_input(mics[:, 0], z[:, 0]))
+        partner = exchange("z", z, self.fill) if self.second_exchange else raw
+        second = self.partner_filter(mics, partner, mask_2, exchange)
+
+        def through(signals: ndarray) -> ndarray:
+            remote = exchange("reference", signals[:, :1], self.fill, rounded=False).signal
+            if self.second_exchange:
+                remote = exchange("z", stage_1(signals, remote), self.fill, rounded=False).signal
+            return filters.apply(second, np.concatenate([signals, remote], axis=1))
+
+        output = filters.apply(second, np.concatenate([mics, partner.signal], axis=1))
+        taps = {
+            "received": raw.signal[:, 0],
+            "mn_dnn": mask_1 * mics[:, 0],
+            "filter_1": z[:, 0],
+            "received_z": partner.signal[:, 0],
+            "sn_dnn": mask_2 * mics[:, 0],
+            "filter_2": output,
+        }
+        if not self.second_exchange:
+            del taps["received_z"]
+        return Enhanced(output, through, taps, masks={"mn_dnn": mask_1, "sn_dnn": mask_2})
+
+    @property
+    def _first_channels(self) -> int:
+        return MICS + 1 if self.first_filter == "all" else MICS
+
+
+class InvertedDagger(_Inverted):
+    """B-dagger: the second network sees the first filter's output, which is exchanged as well."""
+
+    kind: Literal["inverted_dagger"] = "inverted_dagger"
+    second_exchange: bool = True
+
+    def _second_input(self, reference: ndarray, filtered: ndarray) -> ndarray:
+        return filtered
+
+
+class InvertedStar(_Inverted):
+    """B-star: the second network sees the local reference alone; one exchange."""
+
+    kind: Literal["inverted_star"] = "inverted_star"
+
+    def _second_input(self, reference: ndarray, filtered: ndarray) -> ndarray:
+        return reference

@@ -1,0 +1,54 @@
+"""Each ear by itself: mask and filter from its own two microphones, nothing exchanged."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from numpy import ndarray
+
+from hasim import filters
+from hasim.codecs import CodecSpec
+from hasim.exchange import Exchange
+from hasim.memory import Item
+from hasim.nodes.blocks import MICS, analysis, buffers, synthesis
+from hasim.nodes.filtering import MaskDrivenNode
+from hasim.nodes.node import Enhanced, Masks
+from hasim.program import Program
+from hasim.stft import FrontEndSpec
+
+
+class Local(MaskDrivenNode):
+    """The first stage of TANGO alone: what an ear can do without its partner."""
+
+    kind: Literal["local"] = "local"
+
+    def program(self, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
+        """Network and a filter of two channels."""
+        return (
+            analysis(front_end),
+            self.network("sn_dnn", front_end),
+            *self.filter_steps("final", MICS, front_end),
+            synthesis(front_end),
+        )
+
+    def memory(self, front_end: FrontEndSpec, codec: CodecSpec) -> tuple[Item, ...]:
+        """Buffers, network, filter."""
+        return (
+            *buffers(front_end),
+            *self.network_memory("sn_dnn", front_end),
+            *self.filter_memory("final", MICS, front_end),
+        )
+
+    def enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+        """Filter over the local microphones."""
+        mask = masks("sn_dnn", mics[:, 0])
+        weights = self.filter_weights(
+            mics, mask, exchange.computed, exchange.timeline.hop_ns * 1e-9
+        )
+        output = filters.apply(weights, mics)
+        return Enhanced(
+            output,
+            through=lambda signals: filters.apply(weights, signals),
+            taps={"sn_dnn": mask * mics[:, 0], "filter_1": output},
+            masks={"sn_dnn": mask},
+        )

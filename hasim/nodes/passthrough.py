@@ -1,0 +1,34 @@
+"""The reference microphone as it is: the loopback that latency is measured with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from numpy import ndarray
+
+from hasim.codecs import CodecSpec
+from hasim.exchange import Exchange
+from hasim.memory import Item
+from hasim.nodes.blocks import analysis, buffers, synthesis
+from hasim.nodes.node import Enhanced, Masks
+from hasim.program import Program
+from hasim.spec import Spec
+from hasim.stft import FrontEndSpec
+
+
+class Passthrough(Spec):
+    """Analysis and synthesis, nothing in between."""
+
+    kind: Literal["passthrough"] = "passthrough"
+
+    def program(self, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
+        """Transform there and back."""
+        return (analysis(front_end), synthesis(front_end))
+
+    def memory(self, front_end: FrontEndSpec, codec: CodecSpec) -> tuple[Item, ...]:
+        """Buffers alone."""
+        return buffers(front_end)
+
+    def enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+        """The first microphone."""
+        return Enhanced(mics[:, 0], through=lambda signals: signals[:, 0])

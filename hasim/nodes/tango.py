@@ -1,0 +1,80 @@
+"""Two-stage TANGO: filter locally, exchange the result, filter again (paper, Fig. 1a; Furnon et al. 2021)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy import ndarray
+
+from hasim import filters
+from hasim.codecs import CodecSpec
+from hasim.exchange import Exchange
+from hasim.memory import Item
+from hasim.nodes.blocks import MICS, analysis, buffers, filtered_exchange, synthesis
+from hasim.nodes.filtering import ExchangingNode
+from hasim.nodes.node import Enhanced, Masks
+from hasim.program import Program
+from hasim.stft import FrontEndSpec
+
+
+class Tango(ExchangingNode):
+    """Stage 1: local mask, filter over two microphones -> z. Stage 2: mask from local reference and the
+    partner's z, filter over the local microphones and that z (masked with the local mask for statistics)."""
+
+    kind: Literal["tango"] = "tango"
+
+    def program(self, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
+        """z exists only after the whole first stage, and as samples only one hop later."""
+        return (
+            analysis(front_end),
+            self.network("sn_dnn", front_end),
+            *self.filter_steps("first", MICS, front_end),
+            *filtered_exchange("z", front_end, codec),
+            self.network("mn_dnn", front_end),
+            *self.partner_filter_steps(MICS + 1, front_end),
+            synthesis(front_end),
+        )
+
+    def memory(self, front_end: FrontEndSpec, codec: CodecSpec) -> tuple[Item, ...]:
+        """Buffers, two networks, two filters (and the fallback's)."""
+        return (
+            *buffers(front_end, codec, streams=1),
+            *self.network_memory("sn_dnn", front_end),
+            *self.filter_memory("first", MICS, front_end),
+            *self.network_memory("mn_dnn", front_end),
+            *self.partner_filter_memory(MICS + 1, front_end),
+        )
+
+    def enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+        """Filter, exchange, filter."""
+        computed = exchange.computed
+        mask_1 = masks("sn_dnn", mics[:, 0])
+        first = self.filter_weights(mics, mask_1, computed, exchange.timeline.hop_ns * 1e-9)
+
+        def stage_1(signals: ndarray) -> ndarray:
+            # A frame that the device skipped has no z.
+            return (filters.apply(first, signals) * computed[:, None, :])[:, None]
+
+        z = stage_1(mics)
+        partner = exchange("z", z, self.fill)
+        mask_2 = masks("mn_dnn", mics[:, 0], partner.signal[:, 0])
+        second = self.partner_filter(mics, partner, mask_2, exchange)
+
+        def through(signals: ndarray) -> ndarray:
+            remote = exchange("z", stage_1(signals), self.fill, rounded=False).signal
+            return filters.apply(second, np.concatenate([signals, remote], axis=1))
+
+        output = filters.apply(second, np.concatenate([mics, partner.signal], axis=1))
+        return Enhanced(
+            output,
+            through,
+            taps={
+                "sn_dnn": mask_1 * mics[:, 0],
+                "filter_1": z[:, 0],
+                "received_z": partner.signal[:, 0],
+                "mn_dnn": mask_2 * mics[:, 0],
+                "filter_2": output,
+            },
+            masks={"sn_dnn": mask_1, "mn_dnn": mask_2},
+        )
