@@ -1,7 +1,7 @@
 """What every parameter set of hasim has in common: frozen, closed to unknown keys, finite numbers.
 
-A `Spec` stands beside the behaviour it describes. YAML, defaults, validation, `--set`, the JSON Schema
-and the reference page are all read from the Specs. Units are part of the field names.
+A `Spec` stands beside the behaviour it describes. YAML, defaults, validation, `--set`, the JSON
+Schema and the reference page are all read from the Specs. Units are part of the field names.
 """
 
 from __future__ import annotations
@@ -32,3 +32,11 @@ def by_kind(default: str) -> Discriminator:
         return getattr(value, "kind", None)
 
     return Discriminator(kind_of)
+
+
+class InputError(ValueError):
+    """A file that a run needs (audio, SOFA, weights) is missing, broken or of the wrong kind."""
+
+
+class LimitError(ValueError):
+    """A file or a run asks for more time or memory than hasim is willing to spend."""
