@@ -36,8 +36,8 @@ InclusionRule = Literal["trainable", "with_erb", "with_erb_and_ranges"]
 """
 
 WIDTH = {1: 128, 2: 128, 4: 128, 6: 126, 8: 128, 10: 130}
-"""Width of the compact network (ERB features, hidden size, dense layer) by number of groups: a width
-near 128 that the groups divide. The first 64 features are linear bins, the rest ERB bands."""
+"""Width of the compact network (ERB features, hidden size, dense layer) by number of groups, near
+128 and divided by the groups. The first 64 features are linear bins, the rest ERB bands."""
 
 LINEAR_BINS = 64
 HIDDEN, LAYERS, HEAD = 128, 3, 256

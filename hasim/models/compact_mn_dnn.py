@@ -1,0 +1,143 @@
+"""Compact MN-DNN: ERB bands and grouped LSTM layers instead of full ones (paper, section III-D).
+
+Channel 0 is the ear's own reference, channel 1 what came from the other ear. `forward` takes whole
+sequences of STFT magnitudes (batch, channel 2, frame, bin), `step` one frame (batch, channel 2, bin)
+and the state of the frame before; both give masks (batch, [frame,] bin) in [0, 1] and agree. Nothing
+looks ahead.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import gelu
+
+from hasim.erb import erb_bank, row_normalised
+from hasim.models.cost import LINEAR_BINS, WIDTH
+from hasim.spec import Spec
+
+State = tuple[Tensor, Tensor]  # h, c, each (layer, batch, width)
+
+
+class CompactMnDnnSpec(Spec):
+    """Sizes of the paper, and what it leaves open."""
+
+    kind: Literal["compact_mn_dnn"] = "compact_mn_dnn"
+    groups: Literal[1, 2, 4, 6, 8, 10] = 2
+    """LSTM groups; 6 and 10 change the width to 126 and 130, as the paper's costs show."""
+    bins: int = Field(257, ge=2)
+    norm: Literal["before_erb", "after_erb"] = "before_erb"
+    """Where GELU and LayerNorm stand; the paper says "after the point-wise layer"."""
+    bands: Literal["sum", "mean"] = "sum"
+    """Band features as sums (they grow with the band's width) or weighted means of their bins."""
+    sigmoid: Literal["before_inverse", "after_inverse"] = "before_inverse"
+    """Bound the mask in bands or in bins; as columns add up to 1, bands first stays in [0, 1] too."""
+    interleave: bool = True
+    """Let every group of the second layer hear every group of the first (paper; Gao et al. 2018)."""
+    level_dbfs: float = Field(-35.0, ge=-120, le=20)
+    """Level (root mean square, full scale 1) at which white noise has features of about 1."""
+    compression: float = Field(0.3, gt=0, le=1)
+    """Exponent on the scaled magnitudes; 1 is the paper's plain magnitude."""
+
+
+class CompactMnDnn(nn.Module):
+    """Mix, GELU, LayerNorm, ERB, 2 x grouped LSTM, dense, sigmoid, inverse ERB.
+
+    172 674, 107 138, 82 658, 74 370, 69 930 MACs per frame with 2, 4, 6, 8, 10 groups.
+    """
+
+    bank: Tensor
+    synthesis: Tensor
+
+    def __init__(self, spec: CompactMnDnnSpec | None = None) -> None:
+        super().__init__()
+        self.spec = spec = spec or CompactMnDnnSpec()
+        width, groups = WIDTH[spec.groups], spec.groups
+        # A periodic Hann window of 512 samples has the energy 192: white noise of unit level has
+        # magnitudes of sqrt(192). One multiplication per bin that a device merges with its gain.
+        self.gain = 10 ** (-spec.level_dbfs / 20) / math.sqrt(192)
+        bank = erb_bank(LINEAR_BINS, width - LINEAR_BINS, spec.bins)  # (band, high bin)
+        analysis = row_normalised(bank) if spec.bands == "mean" else bank
+        # Fixed and known from the sizes, so not part of the weights' file.
+        self.register_buffer("bank", torch.tensor(analysis.T).float(), persistent=False)
+        self.register_buffer("synthesis", torch.tensor(bank).float(), persistent=False)
+        self.mix = nn.Conv2d(2, 1, kernel_size=1)
+        self.norm = nn.LayerNorm(spec.bins if spec.norm == "before_erb" else width)
+        self.layers = nn.ModuleList(
+            nn.ModuleList(
+                nn.LSTM(width // groups, width // groups, batch_first=True) for _ in range(groups)
+            )
+            for _ in range(2)
+        )
+        self.dense = nn.Linear(width, width)
+        # Start from the own ear alone: two random weights may both be negative, and GELU then
+        # passes next to nothing.
+        nn.init.zeros_(self.mix.bias)  # type: ignore[arg-type]
+        with torch.no_grad():
+            self.mix.weight.copy_(torch.tensor([1.0, 0.0]).reshape(1, 2, 1, 1))
+
+    def forward(self, magnitude: Tensor) -> Tensor:
+        """Masks (batch, frame, bin) from magnitudes (batch, 2, frame, bin)."""
+        return self._run(magnitude, None)[0]
+
+    def step(self, magnitude: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Mask (batch, bin) of one frame (batch, 2, bin), and the state for the next."""
+        mask, state = self._run(magnitude[:, :, None], state)
+        return mask[:, 0], state
+
+    def _run(self, magnitude: Tensor, state: State | None) -> tuple[Tensor, State]:
+        # The small constant keeps the slope finite in silence (-60 dB below the nominal level).
+        x = (self.gain * magnitude + 1e-3) ** self.spec.compression  # (batch, 2, frame, bin)
+        x = self.mix(x)[:, 0]  # (batch, frame, bin)
+        if self.spec.norm == "before_erb":
+            x = self.analyse(self.norm(gelu(x)))  # (batch, frame, width)
+        else:
+            x = self.norm(gelu(self.analyse(x)))  # (batch, frame, width)
+        x, state = self._recur(x, state)  # (batch, frame, width)
+        x = self.dense(x)
+        if self.spec.sigmoid == "before_inverse":
+            return self.synthesise(torch.sigmoid(x)), state  # (batch, frame, bin)
+        return torch.sigmoid(self.synthesise(x)), state
+
+    def analyse(self, x: Tensor) -> Tensor:
+        """Bins (..., bin) to linear bins and ERB bands (..., width)."""
+        return torch.cat([x[..., :LINEAR_BINS], x[..., LINEAR_BINS:] @ self.bank], dim=-1)
+
+    def synthesise(self, x: Tensor) -> Tensor:
+        """Linear bins and ERB bands (..., width) back to bins (..., bin)."""
+        return torch.cat([x[..., :LINEAR_BINS], x[..., LINEAR_BINS:] @ self.synthesis], dim=-1)
+
+    def _recur(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Two grouped layers; between them, not after the second, the groups are interleaved."""
+        groups = self.spec.groups
+        hidden, cells = [], []
+        for index, layer in enumerate(self.layers):
+            if index and self.spec.interleave:
+                x = interleave(x, groups)
+            outputs, h, c = [], [], []
+            for group, part in enumerate(x.chunk(groups, dim=-1)):  # (batch, frame, width / groups)
+                before = None
+                if state is not None:
+                    h_before, c_before = (s[index].chunk(groups, dim=-1)[group] for s in state)
+                    before = (h_before[None].contiguous(), c_before[None].contiguous())
+                output, after = layer[group](part, before)  # type: ignore[index]
+                outputs.append(output)
+                h.append(after[0][0])
+                c.append(after[1][0])
+            x = torch.cat(outputs, dim=-1)  # (batch, frame, width)
+            hidden.append(torch.cat(h, dim=-1))
+            cells.append(torch.cat(c, dim=-1))
+        return x, (torch.stack(hidden), torch.stack(cells))
+
+
+def interleave(x: Tensor, groups: int) -> Tensor:
+    """Deal the features (..., width) of all groups in turn, as cards to players.
+
+    Feature i of group g goes to place i groups + g, so a stretch of width / groups >= groups places
+    holds features of every group.
+    """
+    return x.unflatten(-1, (groups, -1)).transpose(-1, -2).flatten(-2)

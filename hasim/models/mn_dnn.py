@@ -1,0 +1,70 @@
+"""MN-DNN: the mask network that hears both ears (paper, section IV-B). Two channels in, a mask out.
+
+Channel 0 is the ear's own reference, channel 1 what came from the other ear. `forward` takes whole
+sequences of STFT magnitudes (batch, channel 2, frame, bin), `step` one frame (batch, channel 2, bin)
+and the state of the frame before; both give masks (batch, [frame,] bin) in [0, 1] and agree. Nothing
+looks ahead.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import gelu
+
+from hasim.spec import Spec
+
+State = tuple[Tensor, Tensor]  # h, c, each (layer, batch, hidden)
+
+
+class MnDnnSpec(Spec):
+    """Sizes of the paper, and what it leaves open."""
+
+    kind: Literal["mn_dnn"] = "mn_dnn"
+    bins: int = Field(257, ge=2)
+    hidden: int = Field(128, ge=1)
+    layers: int = Field(3, ge=1)
+    level_dbfs: float = Field(-35.0, ge=-120, le=20)
+    """Level (root mean square, full scale 1) at which white noise has features of about 1."""
+    compression: float = Field(0.3, gt=0, le=1)
+    """Exponent on the scaled magnitudes; 1 is the paper's plain magnitude."""
+
+
+class MnDnn(nn.Module):
+    """1x1 mix, GELU, LayerNorm, 3 x LSTM(128), 128 -> 257, sigmoid: 492 674 MACs per frame."""
+
+    def __init__(self, spec: MnDnnSpec | None = None) -> None:
+        super().__init__()
+        self.spec = spec = spec or MnDnnSpec()
+        # A periodic Hann window of 512 samples has the energy 192: white noise of unit level has
+        # magnitudes of sqrt(192). One multiplication per bin that a device merges with its gain.
+        self.gain = 10 ** (-spec.level_dbfs / 20) / math.sqrt(192)
+        self.mix = nn.Conv2d(2, 1, kernel_size=1)
+        self.norm = nn.LayerNorm(spec.bins)
+        self.lstm = nn.LSTM(spec.bins, spec.hidden, spec.layers, batch_first=True)
+        self.dense = nn.Linear(spec.hidden, spec.bins)
+        # Start from the own ear alone: two random weights may both be negative, and GELU then
+        # passes next to nothing.
+        nn.init.zeros_(self.mix.bias)  # type: ignore[arg-type]
+        with torch.no_grad():
+            self.mix.weight.copy_(torch.tensor([1.0, 0.0]).reshape(1, 2, 1, 1))
+
+    def forward(self, magnitude: Tensor) -> Tensor:
+        """Masks (batch, frame, bin) from magnitudes (batch, 2, frame, bin)."""
+        return self._run(magnitude, None)[0]
+
+    def step(self, magnitude: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Mask (batch, bin) of one frame (batch, 2, bin), and the state for the next."""
+        mask, state = self._run(magnitude[:, :, None], state)
+        return mask[:, 0], state
+
+    def _run(self, magnitude: Tensor, state: State | None) -> tuple[Tensor, State]:
+        # The small constant keeps the slope finite in silence (-60 dB below the nominal level).
+        x = (self.gain * magnitude + 1e-3) ** self.spec.compression  # (batch, 2, frame, bin)
+        x = self.norm(gelu(self.mix(x)[:, 0]))  # (batch, frame, bin)
+        x, state = self.lstm(x, state)  # (batch, frame, hidden)
+        return torch.sigmoid(self.dense(x)), state  # (batch, frame, bin)

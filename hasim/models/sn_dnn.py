@@ -1,0 +1,72 @@
+"""SN-DNN: the mask network that hears one ear (paper, section IV-B). One channel in, one mask out.
+
+`forward` takes whole sequences of STFT magnitudes (batch, channel 1, frame, bin), `step` one frame
+(batch, channel 1, bin) and the state of the frame before; both give masks (batch, [frame,] bin) in
+[0, 1] and agree. Nothing looks ahead.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from hasim.spec import Spec
+
+State = tuple[Tensor, Tensor]  # h, c, each (layer, batch, hidden)
+
+
+class SnDnnSpec(Spec):
+    """Sizes of the paper, and what it leaves open."""
+
+    kind: Literal["sn_dnn"] = "sn_dnn"
+    bins: int = Field(257, ge=2)
+    hidden: int = Field(128, ge=1)
+    layers: int = Field(3, ge=1)
+    head: int = Field(256, ge=1)
+    head_activation: Literal["relu", "gelu"] = "relu"
+    """Between the two dense layers; not stated in the paper."""
+    layer_norm: bool = False
+    """Normalise the features of each frame; without it the parameter count is the paper's."""
+    level_dbfs: float = Field(-35.0, ge=-120, le=20)
+    """Level (root mean square, full scale 1) at which white noise has features of about 1."""
+    compression: float = Field(0.3, gt=0, le=1)
+    """Exponent on the scaled magnitudes; 1 is the paper's plain magnitude."""
+
+
+class SnDnn(nn.Module):
+    """3 x LSTM(128), 128 -> 256 -> 257, sigmoid: 557 824 MACs per frame."""
+
+    def __init__(self, spec: SnDnnSpec | None = None) -> None:
+        super().__init__()
+        self.spec = spec = spec or SnDnnSpec()
+        # A periodic Hann window of 512 samples has the energy 192: white noise of unit level has
+        # magnitudes of sqrt(192). One multiplication per bin that a device merges with its gain.
+        self.gain = 10 ** (-spec.level_dbfs / 20) / math.sqrt(192)
+        self.norm = nn.LayerNorm(spec.bins) if spec.layer_norm else nn.Identity()
+        self.lstm = nn.LSTM(spec.bins, spec.hidden, spec.layers, batch_first=True)
+        self.head = nn.Sequential(
+            nn.Linear(spec.hidden, spec.head),
+            nn.ReLU() if spec.head_activation == "relu" else nn.GELU(),
+            nn.Linear(spec.head, spec.bins),
+        )
+
+    def forward(self, magnitude: Tensor) -> Tensor:
+        """Masks (batch, frame, bin) from magnitudes (batch, 1, frame, bin)."""
+        return self._run(magnitude, None)[0]
+
+    def step(self, magnitude: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Mask (batch, bin) of one frame (batch, 1, bin), and the state for the next."""
+        mask, state = self._run(magnitude[:, :, None], state)
+        return mask[:, 0], state
+
+    def _run(self, magnitude: Tensor, state: State | None) -> tuple[Tensor, State]:
+        x = magnitude[:, 0]  # (batch, frame, bin)
+        # The small constant keeps the slope finite in silence (-60 dB below the nominal level).
+        x = (self.gain * x + 1e-3) ** self.spec.compression
+        x = self.norm(x)
+        x, state = self.lstm(x, state)  # (batch, frame, hidden)
+        return torch.sigmoid(self.head(x)), state  # (batch, frame, bin)

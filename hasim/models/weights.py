@@ -1,0 +1,126 @@
+"""Weights on disk: a safetensors file whose header says which network they belong to.
+
+The header's metadata holds one JSON block, `hasim`: format version, the network's Spec (whose
+`kind` names the architecture), and a card (recipe, data, seed, scores: whatever the trainer wrote).
+Every mistake in a file is a ValueError that names the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hasim.models.compact_mn_dnn import CompactMnDnn, CompactMnDnnSpec
+from hasim.models.mn_dnn import MnDnn, MnDnnSpec
+from hasim.models.sn_dnn import SnDnn, SnDnnSpec
+
+FORMAT_VERSION = 1
+NetworkSpec = SnDnnSpec | MnDnnSpec | CompactMnDnnSpec
+MaskNetwork = SnDnn | MnDnn | CompactMnDnn
+
+
+def build(spec: NetworkSpec) -> MaskNetwork:
+    """The network of a Spec, freshly initialised from torch's global generator."""
+    if isinstance(spec, SnDnnSpec):
+        return SnDnn(spec)
+    return MnDnn(spec) if isinstance(spec, MnDnnSpec) else CompactMnDnn(spec)
+
+
+def save(network: MaskNetwork, path: Path, card: dict[str, Any] | None = None) -> None:
+    """Write a network as float32, atomically; `card` is free JSON about the weights' origin."""
+    from safetensors.torch import save_file
+
+    block = {
+        "format_version": FORMAT_VERSION,
+        "network": network.spec.model_dump(mode="json"),
+        "card": card or {},
+    }
+    tensors = {
+        name: value.detach().to("cpu", torch.float32).contiguous()
+        for name, value in network.state_dict().items()
+    }
+    _check_finite(path, tensors)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file(tensors, part, metadata={"hasim": json.dumps(block, sort_keys=True)})
+    os.replace(part, path)
+
+
+def load(path: Path) -> MaskNetwork:
+    """The network stored in a file, in evaluation mode, on the CPU.
+
+    ValueError where the file is not there, not one of ours, of another format version, or where
+    names, shapes or values do not fit the architecture it names.
+    """
+    from safetensors.torch import load_file
+
+    block = _block(path)
+    network = build(_spec(path, block))
+    tensors = load_file(path)
+    expected = network.state_dict()
+    for name in sorted(expected.keys() ^ tensors.keys()):
+        what = "is missing" if name in expected else f"does not belong to {network.spec.kind}"
+        raise ValueError(f"{path}: tensor {name} {what}")
+    for name, value in tensors.items():
+        if value.shape != expected[name].shape or value.dtype != torch.float32:
+            raise ValueError(
+                f"{path}: tensor {name} must be float32 {tuple(expected[name].shape)} "
+                f"(got {str(value.dtype).removeprefix('torch.')} {tuple(value.shape)})"
+            )
+    _check_finite(path, tensors)
+    network.load_state_dict(tensors)
+    return network.eval()
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """What the trainer wrote about the weights; ValueError as in `load`."""
+    return dict(_block(path)["card"])
+
+
+def _block(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise ValueError(f"{path}: no such weights file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a safetensors file ({error})") from None
+    if "hasim" not in metadata:
+        raise ValueError(f"{path}: safetensors file without the metadata block 'hasim'")
+    block = json.loads(metadata["hasim"])
+    if block.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"{path}: format_version must be {FORMAT_VERSION} (got {block.get('format_version')})"
+        )
+    return dict(block)
+
+
+def _spec(path: Path, block: dict[str, Any]) -> NetworkSpec:
+    from pydantic import ValidationError
+
+    kinds: dict[str, type[NetworkSpec]] = {
+        "sn_dnn": SnDnnSpec,
+        "mn_dnn": MnDnnSpec,
+        "compact_mn_dnn": CompactMnDnnSpec,
+    }
+    kind = block["network"].get("kind")
+    if kind not in kinds:
+        raise ValueError(f"{path}: network kind must be one of {', '.join(kinds)} (got {kind})")
+    try:
+        return kinds[kind].model_validate(block["network"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(key) for key in first["loc"])
+        raise ValueError(f"{path}: {kind}.{where}: {first['msg']}") from None
+
+
+def _check_finite(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    for name, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{path}: tensor {name} has values that are not finite")

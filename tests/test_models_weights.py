@@ -1,0 +1,82 @@
+"""Weights files: what goes in comes out, and what does not belong is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from hasim.models.compact_mn_dnn import CompactMnDnn, CompactMnDnnSpec
+from hasim.models.mn_dnn import MnDnn
+from hasim.models.sn_dnn import SnDnn
+from hasim.models.weights import load, read_card, save
+
+
+@pytest.mark.parametrize("network", [SnDnn(), MnDnn(), CompactMnDnn(CompactMnDnnSpec(groups=6))])
+def test_round_trip(tmp_path: Path, network: torch.nn.Module) -> None:
+    path = tmp_path / "deep" / "weights.safetensors"
+    save(network, path, card={"seed": 7})
+    again = load(path)
+    assert again.spec == network.spec
+    assert not again.training
+    x = torch.rand(2, 1 if isinstance(network, SnDnn) else 2, 4, 257)
+    assert torch.equal(again(x), network(x))
+    assert read_card(path) == {"seed": 7}
+    assert [p.name for p in path.parent.iterdir()] == [path.name]  # no temporary file stays
+
+
+def rewrite(path: Path, tensors: dict[str, torch.Tensor], **changes: object) -> None:
+    block = {
+        "format_version": 1,
+        "network": {"kind": "mn_dnn"},
+        "card": {},
+    } | changes
+    save_file(tensors, path, metadata={"hasim": json.dumps(block)})
+
+
+def test_what_does_not_belong_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    with pytest.raises(ValueError, match="no such weights file"):
+        load(path)
+    path.write_bytes(b"not weights at all")
+    with pytest.raises(ValueError, match="not a safetensors file"):
+        load(path)
+    save(MnDnn(), path)
+    good = load_file(path)
+    save_file(good, path)
+    with pytest.raises(ValueError, match="without the metadata block"):
+        load(path)
+    rewrite(path, good, format_version=9)
+    with pytest.raises(ValueError, match=r"format_version must be 1 \(got 9\)"):
+        load(path)
+    rewrite(path, good, network={"kind": "transformer"})
+    with pytest.raises(ValueError, match="kind must be one of sn_dnn, mn_dnn, compact_mn_dnn"):
+        load(path)
+    rewrite(path, good, network={"kind": "mn_dnn", "hiden": 128})
+    with pytest.raises(ValueError, match=r"mn_dnn\.hiden: Extra inputs"):
+        load(path)
+    rewrite(path, good, network={"kind": "mn_dnn", "hidden": 64})
+    with pytest.raises(ValueError, match="must be float32"):
+        load(path)
+    rewrite(path, {k: v for k, v in good.items() if k != "dense.bias"})
+    with pytest.raises(ValueError, match=r"tensor dense\.bias is missing"):
+        load(path)
+    rewrite(path, good | {"extra": torch.zeros(1)})
+    with pytest.raises(ValueError, match="tensor extra does not belong to mn_dnn"):
+        load(path)
+    rewrite(path, good | {"dense.bias": good["dense.bias"].double()})
+    with pytest.raises(ValueError, match=r"dense.bias must be float32 \(257,\) \(got float64"):
+        load(path)
+    rewrite(path, good | {"dense.bias": torch.full((257,), torch.nan)})
+    with pytest.raises(ValueError, match=r"dense\.bias has values that are not finite"):
+        load(path)
+
+
+def test_broken_weights_are_not_written(tmp_path: Path) -> None:
+    network = MnDnn()
+    with torch.no_grad():
+        network.dense.bias[0] = torch.inf
+    with pytest.raises(ValueError, match="not finite"):
+        save(network, tmp_path / "w.safetensors")
+    assert not list(tmp_path.iterdir())
