@@ -171,6 +171,12 @@ def test_snr_reasons():
     assert speech_distortion_db(TARGET, silence) == pytest.approx(0.0, abs=1e-12)
 
 
+def test_an_algorithm_without_filters_to_send_through_has_no_snr_and_no_cues():
+    numbers = measure_all(["snr", "cues"], judged(target_through=None, noise_through=None))
+    assert len(numbers) == 10
+    assert all("cannot send" in number.reason for number in numbers.values())
+
+
 def test_no_metric_lets_nan_or_infinity_out():
     """Every metric but PESQ and STOI (which have their own tests), on every mix of silences."""
     signals = {

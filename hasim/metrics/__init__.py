@@ -40,8 +40,8 @@ class Judged:
     noise: ndarray  # noises and sensor noise at the reference microphone
     noisy: ndarray  # the reference microphone
     enhanced: ndarray
-    target_through: ndarray  # the talker alone through the filters of the run
-    noise_through: ndarray  # the noise alone through the filters of the run
+    target_through: ndarray | None  # the talker alone through the run; None where it cannot be had
+    noise_through: ndarray | None  # the noise alone through the run
     sar: Literal["bss", "le_roux"] = "bss"
 
 
@@ -53,6 +53,9 @@ class Unscored:
 
 
 Score = float | Unscored
+NOT_SENT_THROUGH: Score = Unscored(
+    "the algorithm cannot send talker and noise alone through its filters"
+)
 Scores = Mapping[str, "float | Unscored"]
 
 

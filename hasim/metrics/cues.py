@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
-from hasim.metrics import Judged, Score, Scores, Unscored
+from hasim.metrics import NOT_SENT_THROUGH, Judged, Score, Scores, Unscored
 from hasim.metrics.power import is_silent
 
 THIRD_OCTAVES_HZ = 1000.0 * 10 ** (np.arange(-9, 9) / 10)
@@ -86,16 +86,20 @@ def itd_error_us(before: ndarray, after: ndarray, sample_rate_hz: int) -> Score:
 
 def measure(judged: Judged) -> Scores:
     """`ild_error_target_db`, `itd_error_target_us`, `ild_error_noise_db`, `itd_error_noise_us`."""
-    talker = (
-        judged.noisy - judged.noise
-    )  # the whole image, also where the reference is a part of it
-    rate = judged.sample_rate_hz
-    return {
-        "ild_error_target_db": ild_error_db(talker, judged.target_through, rate),
-        "itd_error_target_us": itd_error_us(talker, judged.target_through, rate),
-        "ild_error_noise_db": ild_error_db(judged.noise, judged.noise_through, rate),
-        "itd_error_noise_us": itd_error_us(judged.noise, judged.noise_through, rate),
+    talker = judged.noisy - judged.noise  # the whole image, also where the reference is part of it
+    pairs = {
+        "target": (talker, judged.target_through),
+        "noise": (judged.noise, judged.noise_through),
     }
+    numbers: dict[str, Score] = {}
+    for name, (before, after) in pairs.items():
+        ild = itd = NOT_SENT_THROUGH
+        if after is not None:
+            ild = ild_error_db(before, after, judged.sample_rate_hz)
+            itd = itd_error_us(before, after, judged.sample_rate_hz)
+        numbers[f"ild_error_{name}_db"] = ild
+        numbers[f"itd_error_{name}_us"] = itd
+    return numbers
 
 
 def _silent(before: ndarray, after: ndarray) -> Unscored | None:

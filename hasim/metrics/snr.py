@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from numpy import ndarray
 
-from hasim.metrics import Judged, Score, Scores, Unscored
+from hasim.metrics import NOT_SENT_THROUGH, Judged, Score, Scores, Unscored
 from hasim.metrics.power import energy, is_silent, ratio_db
 
 
@@ -68,14 +68,18 @@ def speech_distortion_db(s: ndarray, s_through: ndarray) -> Score:
 
 def measure(judged: Judged) -> Scores:
     """`snr_improvement_db_left`, `noise_reduction_db_...`, `speech_distortion_db_...`, `_right`."""
-    talker = (
-        judged.noisy - judged.noise
-    )  # the whole image, also where the reference is a part of it
+    talker = judged.noisy - judged.noise  # the whole image, also where the reference is part of it
     numbers: dict[str, Score] = {}
     for i, ear in enumerate(("left", "right")):
         s, n = talker[i], judged.noise[i]
-        s_through, n_through = judged.target_through[i], judged.noise_through[i]
-        numbers[f"snr_improvement_db_{ear}"] = snr_improvement_db(s, n, s_through, n_through)
-        numbers[f"noise_reduction_db_{ear}"] = noise_reduction_db(n, n_through)
-        numbers[f"speech_distortion_db_{ear}"] = speech_distortion_db(s, s_through)
+        if judged.target_through is None or judged.noise_through is None:
+            improvement = reduction = distortion = NOT_SENT_THROUGH
+        else:
+            s_through, n_through = judged.target_through[i], judged.noise_through[i]
+            improvement = snr_improvement_db(s, n, s_through, n_through)
+            reduction = noise_reduction_db(n, n_through)
+            distortion = speech_distortion_db(s, s_through)
+        numbers[f"snr_improvement_db_{ear}"] = improvement
+        numbers[f"noise_reduction_db_{ear}"] = reduction
+        numbers[f"speech_distortion_db_{ear}"] = distortion
     return numbers
