@@ -1,4 +1,4 @@
-"""The mask networks: sizes, frame by frame against whole sequences, causality, literal arithmetic."""
+"""The mask networks: sizes, steps against whole sequences, causality, literal arithmetic."""
 
 import numpy as np
 import pytest

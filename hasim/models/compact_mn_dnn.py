@@ -1,9 +1,9 @@
 """Compact MN-DNN: ERB bands and grouped LSTM layers instead of full ones (paper, section III-D).
 
-Channel 0 is the ear's own reference, channel 1 what came from the other ear. `forward` takes whole
-sequences of STFT magnitudes (batch, channel 2, frame, bin), `step` one frame (batch, channel 2, bin)
-and the state of the frame before; both give masks (batch, [frame,] bin) in [0, 1] and agree. Nothing
-looks ahead.
+Channel 0 is the ear's own reference, channel 1 what came from the other ear. `forward` takes
+whole sequences of STFT magnitudes (batch, channel 2, frame, bin), `step` one frame (batch,
+channel 2, bin) and the state of the frame before; both give masks (batch, [frame,] bin) in [0, 1]
+and agree. Nothing looks ahead.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class CompactMnDnnSpec(Spec):
     norm: Literal["before_erb", "after_erb"] = "before_erb"
     """Where GELU and LayerNorm stand; the paper says "after the point-wise layer"."""
     bands: Literal["sum", "mean"] = "sum"
-    """Band features as sums (they grow with the band's width) or weighted means of their bins."""
+    """Band features as sums over their bins (they grow with the width) or weighted means."""
     sigmoid: Literal["before_inverse", "after_inverse"] = "before_inverse"
-    """Bound the mask in bands or in bins; as columns add up to 1, bands first stays in [0, 1] too."""
+    """Bound the mask in bands or in bins; as columns add up to 1, both stay in [0, 1]."""
     interleave: bool = True
-    """Let every group of the second layer hear every group of the first (paper; Gao et al. 2018)."""
+    """Let every group of layer 2 hear every group of layer 1 (paper; Gao et al. 2018)."""
     level_dbfs: float = Field(-35.0, ge=-120, le=20)
     """Level (root mean square, full scale 1) at which white noise has features of about 1."""
     compression: float = Field(0.3, gt=0, le=1)

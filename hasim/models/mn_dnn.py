@@ -1,9 +1,9 @@
 """MN-DNN: the mask network that hears both ears (paper, section IV-B). Two channels in, a mask out.
 
-Channel 0 is the ear's own reference, channel 1 what came from the other ear. `forward` takes whole
-sequences of STFT magnitudes (batch, channel 2, frame, bin), `step` one frame (batch, channel 2, bin)
-and the state of the frame before; both give masks (batch, [frame,] bin) in [0, 1] and agree. Nothing
-looks ahead.
+Channel 0 is the ear's own reference, channel 1 what came from the other ear. `forward` takes
+whole sequences of STFT magnitudes (batch, channel 2, frame, bin), `step` one frame (batch,
+channel 2, bin) and the state of the frame before; both give masks (batch, [frame,] bin) in [0, 1]
+and agree. Nothing looks ahead.
 """
 
 from __future__ import annotations
