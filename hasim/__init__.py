@@ -1,0 +1,45 @@
+"""hasim: hearing-aid DSP simulation, from the binaural scene to the radio between the ears."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hasim.nodes import Node
+    from hasim.result import RunResult
+    from hasim.scenario import Scenario
+
+__all__ = ["run"]
+
+
+def run(
+    scenario: str | Path | Mapping[str, Any] | Scenario,
+    *,
+    set: Mapping[str, Any] | None = None,
+    algorithm: Node | None = None,
+    out: str | Path | None = "runs",
+) -> RunResult:
+    """Run a scenario (a file, a mapping or a `Scenario`) and keep what came of it in a folder below `out`.
+
+    `set` overrides dotted paths, as `{"algorithm.mu": 2}`; `algorithm` is a node that is not in any scenario
+    file; with `out=None` nothing is written. The folder is `result.folder`.
+    """
+    import dataclasses
+
+    from hasim import experiment, result
+    from hasim import scenario as scenarios
+
+    if isinstance(scenario, (str, Path)):
+        resolved = scenarios.load(scenario, set or {})
+    else:
+        if isinstance(scenario, Mapping):
+            scenario = scenarios.from_mapping(scenario)
+        resolved = scenarios.replace(scenario, set or {})
+    if algorithm is not None:
+        resolved = resolved.model_copy(update={"algorithm": algorithm})
+    outcome = experiment.run(resolved)
+    if out is None:
+        return outcome
+    return dataclasses.replace(outcome, folder=result.save(outcome, out))

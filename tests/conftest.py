@@ -50,13 +50,18 @@ def hand_made_timeline(
 
 
 def two_source_scene(rng: np.random.Generator, samples: int = 12_000) -> tuple[ndarray, ndarray]:
-    """A target and a noise (ear, mic, sample), each a modulated noise through its own short responses."""
+    """A target and a noise (ear, mic, sample), each a modulated noise through its own short responses.
+
+    The microphones of an ear hear nearly the same, as on a head: it takes the partner to tell sources apart.
+    """
 
     def source(response_length: int) -> ndarray:
         envelope = np.repeat(rng.random(samples // 800 + 1), 800)[:samples] ** 2
         dry = rng.standard_normal(samples) * (0.02 + envelope)
-        responses = rng.standard_normal((2, 2, response_length)) * 0.6 ** np.arange(response_length)
+        ears = rng.standard_normal((2, 1, response_length))
+        responses = ears + 0.2 * rng.standard_normal((2, 2, response_length))
+        responses *= 0.6 ** np.arange(response_length)
         return np.apply_along_axis(lambda h: np.convolve(dry, h)[:samples], -1, responses)
 
-    sensor = 1e-3 * rng.standard_normal((2, 2, samples))
+    sensor = 0.05 * rng.standard_normal((2, 2, samples))
     return 0.02 * source(8), 0.02 * source(8) + 0.02 * sensor

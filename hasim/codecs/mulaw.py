@@ -21,7 +21,7 @@ class MuLaw(Spec):
     kind: Literal["mulaw"] = "mulaw"
     bits: int = Field(8, ge=1, le=16)
     domain: Domain = "samples"
-    headroom_db: float = Field(18.0, ge=0, le=40)
+    headroom_db: float = Field(24.0, ge=0, le=40)
     """Full scale above the microphone's root mean square."""
 
     def encode_decode(self, values: ndarray, full_scale: ndarray | float) -> ndarray:

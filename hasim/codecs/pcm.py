@@ -19,8 +19,8 @@ class Pcm(Spec):
     kind: Literal["pcm"] = "pcm"
     bits: int = Field(16, ge=1, le=16)
     domain: Domain = "samples"
-    headroom_db: float = Field(12.0, ge=0, le=40)
-    """Full scale above the microphone's root mean square (12 dB is a loading factor of 4)."""
+    headroom_db: float = Field(18.0, ge=0, le=40)
+    """Full scale above the microphone's root mean square; less clips the peaks of speech."""
 
     def encode_decode(self, values: ndarray, full_scale: ndarray | float) -> ndarray:
         """`values` (real or complex, any shape) as the receiver decodes them; clipped at `full_scale`."""
