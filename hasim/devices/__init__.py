@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import ceil
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from hasim.program import Precision
+from hasim.program import Compute, Precision
 from hasim.spec import Spec
 
 
@@ -25,7 +27,11 @@ class Rates(Spec):
 
 
 def _one_rate_for_all(value: Any) -> Any:
-    return {"fp32": value} if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+    return (
+        {"fp32": value}
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+        else value
+    )
 
 
 class DeviceSpec(Spec):
@@ -39,6 +45,11 @@ class DeviceSpec(Spec):
     """Non-volatile memory for weights and tables, 1 kB = 1024 bytes."""
     overload: Literal["skip_frame", "queue"] = "queue"
     """A frame released while the core is busy is skipped, or waits its turn."""
+
+    def compute_ns(self, step: Compute) -> int:
+        """Time that one execution of `step` occupies the core, rounded up to whole nanoseconds."""
+        # The rate as written in decimals: as a binary fraction, 3 MACs at 0.3 MMAC/s would take 10 001 ns.
+        return ceil(Fraction(step.macs * 1000) / Fraction(str(self.mmac_per_s.of(step.precision))))
 
 
 class DevicesSpec(Spec):

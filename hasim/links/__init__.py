@@ -2,49 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field, Tag
+from pydantic import Tag
 
-from hasim.codecs import CodecSpec
-from hasim.codecs.pcm import Pcm
-from hasim.losses import Gilbert, LossSpec
-from hasim.spec import Spec, by_kind
-
-
-class ConstantRate(Spec):
-    """A link that carries a constant number of bits per second, with a fixed cost per packet."""
-
-    kind: Literal["constant_rate"] = "constant_rate"
-    rate_kbps: float = Field(600.0, gt=0, le=1e6)
-    """Rate on the air, in kbit/s: of the one medium where half duplex, of each direction where full duplex."""
-    latency_ms: float = Field(1.0, ge=0, le=1000)
-    """From the packet's last bit sent to its delivery."""
-    jitter_ms: float = Field(0.0, ge=0, le=1000)
-    """Further delay of each packet, uniform between 0 and this."""
-    duplex: Literal["half", "full"] = "half"
-    overhead_octets: int = Field(11, ge=0, le=1024)
-    """Preamble, address, header and check sum of each packet."""
-    packets_per_hop: int = Field(1, ge=1, le=16)
-    """Pieces that one hop's payload travels in; pieces of a raw microphone leave while it is being captured."""
-    attempts: int = Field(1, ge=1, le=16)
-    """Transmissions of a packet before it is given up."""
-    retry_spacing_ms: float = Field(0.0, ge=0, le=100)
-    """Pause before a packet is sent again."""
-    ack_loss: float = Field(0.0, ge=0, le=1)
-    """Probability that an acknowledgement is lost, so that an arrived packet is sent once more."""
-    codec: CodecSpec = Pcm()
-    loss: LossSpec = Gilbert()
-
-
-class IdealLink(Spec):
-    """Everything arrives at once and nothing is lost; the codec still rounds."""
-
-    kind: Literal["ideal"] = "ideal"
-    codec: CodecSpec = Pcm()
-
+from hasim.links.constant_rate import ConstantRate
+from hasim.links.ideal import IdealLink
+from hasim.program import Program, Send
+from hasim.spec import by_kind
 
 LinkSpec = Annotated[
     Annotated[ConstantRate, Tag("constant_rate")] | Annotated[IdealLink, Tag("ideal")],
     by_kind("constant_rate"),
 ]
+
+
+def offered_kbps(
+    programs: tuple[Program, Program], link: LinkSpec, hop_ns: int
+) -> tuple[float, ...]:
+    """What the ears want to send on each medium in kbit/s, overhead included and without retries.
+
+    One medium where half duplex; two (left to right, right to left) where full duplex. Each can carry
+    `link.rate_kbps`.
+    """
+    by_ear = [
+        float(
+            sum(
+                link.packets_per_hop * link.packet_bits(step.bits)
+                for step in program
+                if isinstance(step, Send)
+            )
+            * 10**6
+            / hop_ns
+        )
+        for program in programs
+    ]
+    return (sum(by_ear),) if link.duplex == "half" else tuple(by_ear)
+
+
+__all__ = ["ConstantRate", "IdealLink", "LinkSpec", "offered_kbps"]

@@ -1,0 +1,31 @@
+"""Independent losses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from numpy.random import Generator
+from pydantic import Field
+
+from hasim.losses.process import Direction, LossProcess
+from hasim.spec import Spec
+
+
+class Bernoulli(Spec):
+    """Every attempt is lost with the same probability, independently."""
+
+    kind: Literal["bernoulli"] = "bernoulli"
+    probability: float = Field(0.01, ge=0, le=1)
+
+    def process(self, rng: Generator, direction: Direction) -> LossProcess:
+        """Lost where a uniform value falls below the probability: more loss loses the same packets and more."""
+        flags = independent(self.probability, rng)
+        return lambda frame: next(flags)
+
+
+def independent(probability: float, rng: Generator) -> Iterator[bool]:
+    """Endless independent flags, true with `probability`; one uniform value each."""
+    while True:
+        for uniform in rng.random(512).tolist():
+            yield uniform < probability

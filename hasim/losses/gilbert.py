@@ -1,0 +1,85 @@
+"""Bursts: a channel with a good and a bad state (Gilbert 1960; Elliott 1963).
+
+    p  probability of going from good to bad after an attempt
+    r  probability of going from bad to good after an attempt
+    k  probability that an attempt made in the good state succeeds
+    h  probability that an attempt made in the bad state succeeds
+
+The process emits from its current state and then moves, starting in the stationary distribution. Gilbert's
+simple channel has k = 1 and h = 0: what is lost is the bad state itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, Self
+
+from numpy.random import Generator
+from pydantic import Field, model_validator
+
+from hasim.losses.process import Direction, LossProcess
+from hasim.spec import Spec
+
+
+class Gilbert(Spec):
+    """Two-state bursts by mean loss and mean burst length (Gilbert 1960), one step per attempt."""
+
+    kind: Literal["gilbert"] = "gilbert"
+    mean_loss: float = Field(0.01, ge=0, le=1)
+    mean_burst: float = Field(2.0, ge=1)
+    """Mean number of consecutive lost attempts."""
+
+    @model_validator(mode="after")
+    def _bursts_long_enough(self) -> Self:
+        transitions(self.mean_loss, self.mean_burst)
+        return self
+
+    def process(self, rng: Generator, direction: Direction) -> LossProcess:
+        """Lost while the state is bad; at equal burst length, more loss loses the same attempts and more."""
+        p, r = transitions(self.mean_loss, self.mean_burst)
+        flags = gilbert_elliott(p, r, k=1.0, h=0.0, rng=rng)
+        return lambda frame: next(flags)
+
+
+def transitions(mean_loss: float, mean_burst: float) -> tuple[float, float]:
+    """(p, r) of the simple channel: r = 1/B, p = r L/(1 - L); where all is lost, the bad state never ends.
+
+    Raises ValueError where good attempts would have to be rarer than one between two bursts (p > 1).
+    """
+    if mean_loss == 1:
+        return 1.0, 0.0
+    shortest = mean_loss / (1 - mean_loss)
+    if mean_burst < shortest * (1 - 1e-12):
+        raise ValueError(
+            f"mean_burst must be at least mean_loss / (1 - mean_loss) = {shortest:.6g} "
+            f"for mean_loss {mean_loss:g} (got {mean_burst:g})"
+        )
+    return min(shortest / mean_burst, 1.0), 1 / mean_burst
+
+
+def gilbert_elliott(p: float, r: float, k: float, h: float, rng: Generator) -> Iterator[bool]:
+    """Endless flags of lost attempts; two uniform values each.
+
+    Raises ValueError where p = r = 0, which has no stationary distribution.
+    """
+    bad = bool(rng.random() < bad_share(p, r))
+    while True:
+        for emit, move in rng.random((512, 2)).tolist():
+            yield emit >= (h if bad else k)
+            # One uniform value serves both states, so a larger p or a smaller r can only add bad states.
+            bad = move < (1 - r if bad else p)
+
+
+def mean_loss(p: float, r: float, k: float = 1.0, h: float = 0.0) -> float:
+    """Share of attempts lost: (r (1 - k) + p (1 - h)) / (p + r)."""
+    bad = bad_share(p, r)
+    return (1 - bad) * (1 - k) + bad * (1 - h)
+
+
+def bad_share(p: float, r: float) -> float:
+    """Stationary probability of the bad state, p / (p + r)."""
+    if p + r == 0:
+        raise ValueError(
+            "p and r must not both be 0: a channel that never moves has no stationary state"
+        )
+    return p / (p + r)

@@ -1,0 +1,23 @@
+"""Exactly these frames, for tests and measured traces."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from numpy.random import Generator
+from pydantic import Field
+
+from hasim.losses.process import Direction, LossProcess
+from hasim.spec import Spec
+
+
+class LossList(Spec):
+    """Exactly these frames are lost, in both directions or in each its own."""
+
+    kind: Literal["list"] = "list"
+    left_to_right: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    right_to_left: tuple[Annotated[int, Field(ge=0)], ...] = ()
+
+    def process(self, rng: Generator, direction: Direction) -> LossProcess:
+        """Every attempt of every piece of a named frame is lost, and nothing else."""
+        return frozenset(getattr(self, direction)).__contains__

@@ -1,0 +1,20 @@
+"""No loss at all."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from numpy.random import Generator
+
+from hasim.losses.process import Direction, LossProcess
+from hasim.spec import Spec
+
+
+class NoLoss(Spec):
+    """Every packet arrives."""
+
+    kind: Literal["none"] = "none"
+
+    def process(self, rng: Generator, direction: Direction) -> LossProcess:
+        """Never lost."""
+        return lambda frame: False
