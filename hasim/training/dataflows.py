@@ -1,0 +1,86 @@
+"""The paths of the signals through networks and filters, for both ears at once, as they are trained.
+
+Each dataflow is that of the node of the same name with an ideal link and covariances over the
+whole segment. Both inverted variants exchange the first filter's output: without that, nothing
+that B-star's first stage computes would reach its output. Microphones are complex, (batch, ear,
+mic, bin, frame), mic 0 the reference; what comes out is the last filter's output (batch, ear, bin,
+frame) and the masks of every network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from hasim.training.sdw_mwf import enhance
+
+Algorithm = Literal["mn_tango", "tango", "inverted_dagger", "inverted_star"]
+
+NETWORKS: dict[Algorithm, tuple[str, ...]] = {
+    "mn_tango": ("mn_dnn",),
+    "tango": ("sn_dnn", "mn_dnn"),
+    "inverted_dagger": ("mn_dnn", "sn_dnn"),
+    "inverted_star": ("mn_dnn", "sn_dnn"),
+}
+"""Networks of an algorithm in the order of the signal's path; all are trained together."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What a dataflow made of the microphones."""
+
+    masks: dict[str, Tensor]  # network -> (batch, ear, bin, frame), in order
+    output: Tensor | None  # (batch, ear, bin, frame); None without the last filter
+
+
+def run(
+    algorithm: Algorithm,
+    networks: Mapping[str, nn.Module],
+    mics: Tensor,
+    mu: float = 1.0,
+    mask_power: int = 2,
+    last_filter: bool = True,
+) -> Flow:
+    """Send microphones through `algorithm`, differentiable in the weights of its networks.
+
+    Without `last_filter` it ends at the last mask, which is all that a mask loss needs.
+    """
+    reference = mics[:, :, 0]
+    if algorithm == "tango":
+        mask_1 = masks(networks["sn_dnn"], reference)
+        z = enhance(mics, mask_1, mu, mask_power)
+        mask_2 = masks(networks["mn_dnn"], reference, other_ear(z))
+        found = {"sn_dnn": mask_1, "mn_dnn": mask_2}
+        channels = _append(mics, other_ear(z))
+    else:
+        mask_1 = masks(networks["mn_dnn"], reference, other_ear(reference))
+        found = {"mn_dnn": mask_1}
+        channels = _append(mics, other_ear(reference))
+        if algorithm != "mn_tango":
+            z = enhance(channels, mask_1, mu, mask_power)
+            mask_2 = masks(networks["sn_dnn"], z if algorithm == "inverted_dagger" else reference)
+            found["sn_dnn"] = mask_2
+            channels = _append(mics, other_ear(z))
+    if not last_filter:
+        return Flow(found, None)
+    return Flow(found, enhance(channels, list(found.values())[-1], mu, mask_power))
+
+
+def masks(network: nn.Module, *spectra: Tensor) -> Tensor:
+    """The network's masks (batch, ear, bin, frame) from one spectrum per input channel, same shape."""
+    magnitude = torch.stack([s.abs() for s in spectra], dim=2)  # (batch, ear, channel, bin, frame)
+    found = network(magnitude.flatten(0, 1).transpose(-1, -2))  # both ears are one batch
+    return found.transpose(-1, -2).unflatten(0, (-1, 2))
+
+
+def other_ear(signal: Tensor) -> Tensor:
+    """What each ear (axis 1) gets from the other."""
+    return signal.flip(1)
+
+
+def _append(mics: Tensor, remote: Tensor) -> Tensor:
+    return torch.cat([mics, remote[:, :, None]], dim=2)
