@@ -9,7 +9,6 @@ moment at which the source emits, so the direct sound from d metres stands at d 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Self
@@ -18,14 +17,20 @@ import numpy as np
 from numpy import ndarray
 from pydantic import Field, model_validator
 
-from hasim.head import SPEED_OF_SOUND_M_PER_S, Head, Waves
-from hasim.spec import Spec
+from hasim.head import Head, unit_vectors
+from hasim.spec import LimitError, Spec
+from hasim.waves import KERNEL_TAPS, SPEED_OF_SOUND_M_PER_S, add_up
 
 FORMAT = 1
 """Raised with every change that changes a response: responses kept on disk carry it."""
 
 HEAD_ROOM_M = 0.15
 """The middle of the head stays this far from the walls: the largest head fits."""
+
+MAX_IMAGES = 10_000_000
+"""Image sources of one source: more would take gigabytes and the better part of a minute."""
+SHELL_IMAGES = 2**17
+"""Image sources that are added up at a time."""
 
 EARLY_S = 0.05
 """Sound that arrives up to this long after the direct sound is early."""
@@ -66,40 +71,47 @@ def response(room: RoomSpec, head: Head, source_m: ndarray, sample_rate_hz: int)
 
     With `t60_s` 0 there are no walls: only the direct path, and positions need not be in the room.
 
-    Raises ValueError where the room cannot have the reverberation time.
+    Raises ValueError where the room cannot have the reverberation time, LimitError where it needs
+    too many image sources.
     """
     centre_m = np.array(listener(room))
     if room.t60_s == 0:
         images_m, gains = source_m[:, None], np.ones(1)
     else:
         images_m, gains = _images(room, centre_m, source_m)
-    heading = np.deg2rad(room.heading_deg)
-    turn = np.array(
-        [
-            [np.cos(heading), np.sin(heading), 0],
-            [-np.sin(heading), np.cos(heading), 0],
-            [0, 0, 1],
-        ]
-    )
-    waves = head.waves(np.einsum("rx,xw->rw", turn, images_m - centre_m[:, None]))
-    direct = np.argmin(np.sum((images_m - source_m[:, None]) ** 2, axis=0))
-    is_direct = np.arange(len(gains)) == direct
-    reach_m = waves.path_m[:, [direct]] + EARLY_S * SPEED_OF_SOUND_M_PER_S
-    is_early = (waves.path_m <= reach_m) & ~is_direct
+    seen_m = _turned(images_m - centre_m[:, None], -room.heading_deg)
+    distances_m = np.sqrt(np.sum(seen_m**2, axis=0))
+    # nearest first: the source itself, and then shells of images, which bound the memory
+    order = np.argsort(distances_m, kind="stable")
+    farthest_m = distances_m[order[-1]] + HEAD_ROOM_M
+    samples = int(np.ceil(farthest_m / SPEED_OF_SOUND_M_PER_S * sample_rate_hz))
 
-    taps = int(np.ceil(waves.path_m.max() / SPEED_OF_SOUND_M_PER_S * sample_rate_hz))
-    taps += waves.firs.shape[1] + KERNEL_TAPS // 2 + 1
-    parts = [
-        _sum_waves(waves, gains, part, taps, sample_rate_hz)
-        for part in (np.broadcast_to(is_direct, is_early.shape), is_early, ~is_direct & ~is_early)
-    ]
-    direct_part, early_part, late_part = (part.reshape(2, 2, taps) for part in parts)
+    straight = head.waves(seen_m[:, order[:1]])
+    taps = samples + straight.firs.shape[1] + KERNEL_TAPS // 2
+    direct = add_up(straight, gains[order[:1]], taps, sample_rate_hz)
+    early, late = np.zeros_like(direct), np.zeros_like(direct)
+    reach_m = straight.path_m + EARLY_S * SPEED_OF_SOUND_M_PER_S
+    for start in range(1, len(order), SHELL_IMAGES):
+        shell = order[start : start + SHELL_IMAGES]
+        waves = head.waves(seen_m[:, shell])
+        in_time = waves.path_m <= reach_m
+        early += add_up(waves, gains[shell] * in_time, taps, sample_rate_hz)
+        late += add_up(waves, gains[shell] * ~in_time, taps, sample_rate_hz)
     if room.t60_s > 0:
-        early_part, late_part = (
-            _without_static_pressure(part, sample_rate_hz) for part in (early_part, late_part)
-        )
-    early_part = direct_part + early_part
-    return Response(direct_part, early_part, early_part + late_part)
+        early = _without_static_pressure(early, sample_rate_hz)
+        late = _without_static_pressure(late, sample_rate_hz)
+    early += direct
+    full = early + late
+    return Response(*(part.reshape(2, 2, taps) for part in (direct, early, full)))
+
+
+def _turned(places_m: ndarray, azimuth_deg: float) -> ndarray:
+    """Places (xyz, ...) turned about the vertical axis, counter-clockwise from above."""
+    angle = np.deg2rad(azimuth_deg)
+    x, y, z = places_m
+    return np.stack(
+        [np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y, z]
+    )
 
 
 def listener(room: RoomSpec) -> tuple[float, float, float]:
@@ -135,8 +147,6 @@ def place(
     room: RoomSpec, azimuth_deg: float, elevation_deg: float, distance_m: float
 ) -> tuple[float, float, float]:
     """Room coordinates of a place seen from the listener."""
-    from hasim.head import unit_vectors
-
     direction = unit_vectors(room.heading_deg + azimuth_deg, elevation_deg)
     x, y, z = np.array(listener(room)) + distance_m * direction
     return (float(x), float(y), float(z))
@@ -154,6 +164,13 @@ def _images(room: RoomSpec, centre_m: ndarray, source_m: ndarray) -> tuple[ndarr
     reach_m = length_s * SPEED_OF_SOUND_M_PER_S
     # A straight way of d metres in the direction u meets d |u_x| / L_x + ... walls.
     order = int(np.ceil(reach_m * np.sqrt(np.sum(1 / np.square(room.size_m)))))
+    count = 4 * order**3 // 3
+    if count > MAX_IMAGES:
+        raise LimitError(
+            f"scene.room.t60_s: {room.t60_s:g} s in a room of {_by(room.size_m)} m needs "
+            f"{count / 1e6:.0f} million image sources, the limit is {MAX_IMAGES / 1e6:.0f}; "
+            "shorten it or enlarge the room"
+        )
     shoebox = pyroomacoustics.ShoeBox(
         room.size_m, materials=pyroomacoustics.Material(absorption), max_order=order
     )
@@ -166,6 +183,7 @@ def _images(room: RoomSpec, centre_m: ndarray, source_m: ndarray) -> tuple[ndarr
     return images_m[:, reached], source.damping[0, reached].astype(float)
 
 
+@cache
 def walls(size_m: tuple[float, float, float], t60_s: float) -> tuple[float, float]:
     """Energy absorption of all walls that gives `t60_s`, and after how long the response may end.
 
@@ -240,112 +258,3 @@ def _slope(time: ndarray, decay_db: ndarray) -> float:
     part = (decay_db <= -5) & (decay_db >= -35)
     time = time[part] - time[part].mean()
     return float(np.sum(time * decay_db[part]) / np.sum(time**2))
-
-
-# ------------------------------------------------------------------------------------ sum of waves
-
-KERNEL_TAPS = 81
-"""Length of the fractional delay: a sinc under a Hann window, flat within 0.1 dB up to 7.7 kHz at
-16 kHz."""
-_FINER = 2
-_SPREAD = 6
-_SHAPE = 2.3 * _SPREAD
-
-
-def _sum_waves(
-    waves: Waves, gains: ndarray, part: ndarray, taps: int, sample_rate_hz: int
-) -> ndarray:
-    """Sum of the waves for which `part` (mic, wave) is true, (mic, tap).
-
-    Each pulse falls between samples. Writing 81 taps of a windowed sinc for each would be the
-    work; so a pulse is spread over 6 points of a twice finer grid with a smooth bump, and the
-    spectrum of the bump is divided out again together with the multiplication by that of the
-    windowed sinc (a non-uniform FFT; the bump is exp(b sqrt(1 - x^2)) of A. H. Barnett et al.,
-    SIAM J. Sci. Comput. 41 (2019) C479-C504). The error is below -80 dB.
-    """
-    from scipy.fft import irfft, next_fast_len, rfft
-
-    mics = len(part)
-    if not part.any():
-        return np.zeros((mics, taps))
-    path = waves.path_m / SPEED_OF_SOUND_M_PER_S * sample_rate_hz
-    first = int(path[part].min())
-    last = int(path[part].max()) + 1
-    before = KERNEL_TAPS // 2 + _SPREAD
-    span = last - first + waves.firs.shape[1] + 2 * before
-    size = next_fast_len(span, real=True)
-    size += size % 2
-    shaping = _kernel_spectrum(size)
-    result = np.zeros((mics, taps))
-    for mic in range(mics):
-        chosen = np.flatnonzero(part[mic])
-        position = (path[mic, chosen] - first + before) * _FINER
-        amplitude = gains[chosen] * waves.gain[mic, chosen]
-        spectrum = np.zeros(size // 2 + 1, complex)
-        for filters, rows, points, weights in _trains(
-            waves.choice[mic, chosen], waves.share[mic, chosen] * amplitude[:, None], position
-        ):
-            length = size * _FINER
-            grid = np.bincount(
-                (rows * length + points).ravel(), weights.ravel(), len(filters) * length
-            )
-            fine = rfft(grid.reshape(len(filters), length)) * shaping
-            half = size // 2
-            # every second sample of the fine grid: the upper half of the spectrum folds back
-            trains = fine[:, : half + 1] + np.conj(fine[:, : half - 1 : -1])
-            firs = rfft(waves.firs[filters], size)
-            spectrum += np.einsum("fb,fb->b", trains, firs)
-        piece = irfft(spectrum, size)
-        start = first - before - waves.lead
-        skip = max(0, -start)
-        stop = min(taps, start + size)
-        result[mic, start + skip : stop] = piece[skip : stop - start]
-    return result
-
-
-def _trains(choice: ndarray, share: ndarray, position: ndarray) -> Iterator[tuple[ndarray, ...]]:
-    """Bundles of at most 128 filters: their numbers, and for each wave that takes one of them its
-    row in the bundle (pulse, 1), the points of the fine grid that it is spread over and their
-    weights (pulse, point)."""
-    used = np.flatnonzero(np.bincount(choice.ravel()))
-    row_of = np.zeros(used[-1] + 1, int)
-    row_of[used] = np.arange(len(used))
-    rows = row_of[choice]  # (wave, k)
-    lowest = np.ceil(position - _SPREAD / 2).astype(int)
-    points = lowest[:, None] + np.arange(_SPREAD)
-    offset = (points - position[:, None]) / (_SPREAD / 2)
-    weights = _bump(offset)
-    for start in range(0, len(used), 128):
-        inside = (rows >= start) & (rows < start + 128)
-        wave, k = np.nonzero(inside)
-        yield (
-            used[start : start + 128],
-            rows[wave, k][:, None] - start,
-            points[wave],
-            weights[wave] * share[wave, k][:, None],
-        )
-
-
-def _bump(offset: ndarray) -> ndarray:
-    return np.exp(_SHAPE * (np.sqrt(np.maximum(1 - offset**2, 0)) - 1))
-
-
-@cache
-def _kernel_spectrum(size: int) -> ndarray:
-    """Spectrum of the windowed sinc over that of the bump, for rfft of `size` samples on the finer
-    grid."""
-    length = size * _FINER
-    half = KERNEL_TAPS // 2 * _FINER
-    at = np.arange(-half, half + 1)
-    kernel = np.zeros(length)
-    kernel[at] = np.sinc(at / _FINER) * (0.5 + 0.5 * np.cos(np.pi * at / (half + _FINER)))
-    bins = np.arange(size + 1)
-    # bump(x) = integral over its support; it is smooth, so a sum over a fine comb is exact enough
-    comb = (np.arange(400) + 0.5) / 200 - 1
-    waves = np.cos(np.pi * np.outer(bins / size, comb * _SPREAD / 2))
-    bump = np.sum(waves * _bump(comb), axis=1) * _SPREAD / 400
-    spectrum = np.fft.rfft(kernel).real / bump / _FINER
-    # nothing of the windowed sinc is left there, and the bump's images are
-    spectrum[bins > 0.6 * size] = 0
-    spectrum.setflags(write=False)
-    return spectrum
