@@ -45,7 +45,6 @@ class Exchange:
         self.timeline = timeline
         self.codec = codec
         self.front_end = front_end
-        self._samples = samples.shape[-1]
         headroom = 10 ** (getattr(codec, "headroom_db", 0.0) / 20)
         level = np.sqrt(np.mean(samples[:, 0] ** 2, axis=-1))
         bin_level = np.sqrt(np.mean(np.abs(mics[:, 0]) ** 2, axis=-1) / 2)  # of real and imaginary part
@@ -83,14 +82,14 @@ class Exchange:
         hops = waveform.reshape(*signal.shape[:2], frames, hop)
         if rounded:
             hops = self.codec.encode_decode(hops, self.full_scale[:, None, None, None])
-        # Hop j travels in packet j + lag; hops whose packet would come after the last frame lie beyond the
-        # end of the sound.
+        # Hop j travels in packet j + lag; the hops whose packet would come after the last frame lie beyond
+        # the end of the sound: not missing, but silent.
         lag = deliveries.lag_frames
         present = np.ones((2, frames), dtype=bool)
         present[:, : frames - lag] = deliveries.on_time[:, lag:]
         hops = _concealed(np.swapaxes(hops[::-1], -1, -2), present, fill)
+        hops[..., frames - lag :] = 0.0
         received = np.swapaxes(hops, -1, -2).reshape(*signal.shape[:2], frames * hop)
-        received[..., self._samples :] = 0.0
         arrived = present.copy()
         for earlier in range(1, -(-self.front_end.window // hop)):  # a window spans several hops
             arrived[:, earlier:] &= present[:, :-earlier]

@@ -142,8 +142,8 @@ class Ear:
     def receive(self, channel: str, frame: int, lag: int, until_ns: int) -> Generator:
         """Wait for the packet, at most until `until_ns`; then whatever of the window is in the mailbox."""
         twin = self.twin
-        packet = frame + lag
-        if packet < twin.frames and twin.env.now < until_ns:
+        packet = min(frame + lag, twin.frames - 1)  # at the end of the sound there is no later packet
+        if twin.env.now < until_ns:
             arrival = twin.arrival(self.number, channel, packet)
             yield arrival | twin.env.timeout(until_ns - twin.env.now)
         box = twin.mailbox[self.number]

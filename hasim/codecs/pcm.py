@@ -41,5 +41,7 @@ def round_midrise(values: ndarray, full_scale: ndarray | float, bits: int) -> nd
         return real + 1j * round_midrise(values.imag, full_scale, bits)
     step = 2.0 * np.asarray(full_scale) / 2**bits
     safe = np.where(step > 0, step, 1.0)  # a silent microphone has no full scale, and sends zeros
-    level = np.clip(np.floor(values / safe), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    # Digital silence lies on a threshold: a little more, so that rounding errors do not choose its side.
+    level = np.floor(values / safe + 1e-9)
+    level = np.clip(level, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     return (level + 0.5) * step
