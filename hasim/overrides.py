@@ -7,6 +7,7 @@ set first, and `kind` before its neighbours, whatever order they come in.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -42,8 +43,8 @@ def parse(
         document = read(value_text, place.file, with_lines=False)
         for problem in document.problems:
             inner = f"{key}.{problem.key}" if problem.key else key
-            problems.append(problem.__class__(place, shortened(inner), problem.wrong))
-        if document.root is not None:
+            problems.append(dataclasses.replace(problem, key=shortened(inner)))
+        if document.root is not None and not document.problems:
             settings.append(Setting(tuple(key.split(".")), document.root))
     return settings, problems
 

@@ -116,6 +116,9 @@ def read(text: str, file: str, with_lines: bool = True) -> Document:
     except YAMLError as error:  # characters that YAML does not allow
         wrong = f"not valid YAML: {str(error).splitlines()[0]}"
         return Document(None, [*reader.problems, Problem(Place(file), "", wrong)], [])
+    except (OverflowError, ValueError):  # ruamel.yaml takes "\\U00110000" to be a character
+        wrong = "not valid YAML: an escape that stands for no character"
+        return Document(None, [*reader.problems, Problem(Place(file), "", wrong)], [])
     return Document(root, reader.problems, reader.warnings)
 
 
@@ -266,7 +269,7 @@ class _Reader:
     def _scalar(self, event: Any) -> Node:
         place = self._place(event)
         self._check_text(event)
-        if not event.implicit[0]:  # quoted, a block of text, or tagged
+        if event.style:  # quoted, or a block of text
             return Node(event.value, place)
         value = _resolved(event.value)
         if isinstance(value, int) and re.fullmatch(r"[-+]?0[0-9]+", event.value):
