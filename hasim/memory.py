@@ -11,7 +11,7 @@ REGIONS: tuple[Region, ...] = get_args(Region)
 
 @dataclass(frozen=True)
 class Item:
-    """Something that occupies `bytes` of a region: weights may lie in "nvm", state and buffers only in "ram"."""
+    """Something that occupies memory: weights may lie in "nvm", state and buffers only in "ram"."""
 
     name: str
     bytes: int
@@ -22,7 +22,8 @@ class Item:
 class Ledger:
     """The items of one device beside the room it has; 1 kB is 1024 bytes.
 
-    >>> ledger = Ledger((Item("weights", 700_000, "nvm"), Item("buffers", 300_000)), ram_kb=256, nvm_kb=1024)
+    >>> items = Item("weights", 700_000, "nvm"), Item("buffers", 300_000)
+    >>> ledger = Ledger(items, ram_kb=256, nvm_kb=1024)
     >>> ledger.needed_bytes("ram"), ledger.fits
     (300000, False)
     >>> round(ledger.shortage_kb("ram"), 2), ledger.shortage_kb("nvm")

@@ -1,6 +1,7 @@
 """What a node has to do for every frame: a tuple of steps, and nothing about sound.
 
-The order of the steps is the difference between the algorithms; the simulation turns it into latency.
+The order of the steps is the difference between the algorithms; the simulation turns it into
+latency.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ Precision = Literal["fp32", "int16", "int8", "int4"]
 
 @dataclass(frozen=True)
 class Compute:
-    """Occupy the ear's core for `macs` multiply-accumulates, in every `every`-th frame (0, every, 2 every, ...)."""
+    """Occupy the ear's core for `macs` multiply-accumulates, in frames 0, every, 2 every, ..."""
 
     name: str
     macs: int
@@ -26,8 +27,8 @@ class Compute:
 class Send:
     """Hand `bits` of `channel` to the link.
 
-    With `while_capturing` the payload is a microphone's own samples: pieces of it may leave while the hop
-    is still being captured, so only the last piece waits for the frame to be complete.
+    With `while_capturing` the payload is a microphone's own samples: pieces of it may leave while
+    the hop is still being captured, so only the last piece waits for the frame to be complete.
     """
 
     channel: str
@@ -39,8 +40,8 @@ class Send:
 class Receive:
     """Wait for the partner's packet of `channel` that frame n needs: packet n + `lag_frames`.
 
-    A filter output sent as samples exists only after overlap-add, so its last hop for frame n travels in a
-    later packet; a raw microphone and a spectrum have no such lag.
+    A filter output sent as samples exists only after overlap-add, so its last hop for frame n
+    travels in a later packet; a raw microphone and a spectrum have no such lag.
     """
 
     channel: str

@@ -1,7 +1,8 @@
-"""The radio between the ears as it is played: packets queue for the medium, are repeated, arrive or do not.
+"""The radio between the ears as it is played: packets queue, are repeated, arrive or do not.
 
-A payload travels in pieces. A piece that is lost, or whose acknowledgement is lost, is sent again after a
-pause, in which the medium is free, and then queues behind what waits. Acknowledgements take no time.
+A payload travels in pieces. A piece that is lost, or whose acknowledgement is lost, is sent again
+after a pause, in which the medium is free, and then queues behind what waits. Acknowledgements take
+no time.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Radio:
     def awaited(
         self, receiver: int, channel: int, frame: int, give_up_ns: int | None
     ) -> Generator[Event, Any, None]:
-        """Wait until the packet has arrived, but no longer than `give_up_ns` (None: as long as it takes)."""
+        """Wait for a packet, until `give_up_ns` at most (None: as long as it takes)."""
         env = self._env
         arrivals_ns = self.arrived_ns[receiver][channel]
         if arrivals_ns[frame] < 0 and (give_up_ns is None or env.now < give_up_ns):

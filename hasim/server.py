@@ -13,14 +13,14 @@ Environment = Any  # SimPy's; it is imported in one place only, where a run is p
 Event = Any
 
 NORMAL, RELEASE, ADMISSION = 1, 2, 3
-"""Order within one nanosecond: SimPy's own events, the release of frames, the admission by servers."""
+"""Order within one nanosecond: SimPy's own events, release of frames, admission by servers."""
 
 
 class Server:
-    """One server, first come first served, never interrupted; who asks in the same nanosecond goes by rank.
+    """One server: first come first served, in the same nanosecond by rank, never interrupted.
 
-    A SimPy Resource would take whoever's event happened to run first. As the work is known when it is
-    asked for, the server needs no events of its own while it is busy.
+    A SimPy Resource would take whoever's event happened to run first. As the work is known when it
+    is asked for, the server needs no events of its own while it is busy.
     """
 
     def __init__(self, env: Environment) -> None:
@@ -67,9 +67,9 @@ class Server:
     def statistics(self) -> dict[str, float]:
         """Figures of the queue, those in service not counted.
 
-        `mean_queue` is the time average from 0 to the end of the last service, by integration of the
-        number waiting; `mean_wait_ms` and `max_wait_ms` are over the requests; `utilisation` is the
-        share of time in service.
+        `mean_queue` is the time average from 0 to the end of the last service, by integration of
+        the number waiting; `mean_wait_ms` and `max_wait_ms` are over the requests; `utilisation` is
+        the share of time in service.
         """
         if not self.asked_ns:
             return {"mean_queue": 0.0, "mean_wait_ms": 0.0, "max_wait_ms": 0.0, "utilisation": 0.0}

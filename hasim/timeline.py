@@ -1,7 +1,8 @@
 """What came of the programs: when each frame was computed, what arrived, what was heard.
 
-Integer nanoseconds throughout, -1 where a thing never happened. Arrays are (ear, frame) with ear 0 = left,
-1 = right. Deliveries are indexed by the *receiving* ear except `sent_ns`, which is the sender's.
+Integer nanoseconds throughout, -1 where a thing never happened. Arrays are (ear, frame) with ear 0
+= left, 1 = right. Deliveries are indexed by the *receiving* ear except `sent_ns`, which is the
+sender's.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class Status(IntEnum):
 class Deliveries:
     """One channel between the ears. Packet n carries what the sender made of its frame n."""
 
-    sent_ns: ndarray  # (ear, frame) of the sending ear: the payload was complete and handed to the link
-    arrived_ns: ndarray  # (ear, frame) of the receiving ear: the last piece arrived; -1 if lost or never sent
+    sent_ns: ndarray  # (ear, frame) of the sending ear: the whole payload was handed to the link
+    arrived_ns: ndarray  # (ear, frame) of the receiving ear: the last piece came; else -1
     status: ndarray  # (ear, frame) of the receiving ear, values of Status
     lag_frames: int = 0  # the receiver's frame n needs the packets up to n + lag_frames
 
@@ -51,9 +52,10 @@ class Timeline:
     busy_ns: ndarray  # (ear,): time the core computed
     airtime_ns: int  # time the medium was occupied (of the busier direction where full duplex)
     duration_ns: int  # frames * hop_ns
-    steps: ndarray  # records: ear, frame, name, start_ns, end_ns (for the frame table and the Gantt chart)
-    packets: ndarray  # records: channel, sender, frame, piece, attempt, start_ns, end_ns, arrived_ns, lost
-    queue: dict[str, float] = field(default_factory=dict)  # queue statistics by name, unit in the name
+    steps: ndarray  # records: ear, frame, name, start_ns, end_ns
+    packets: ndarray
+    """records: channel, sender, frame, piece, attempt, start_ns, end_ns, arrived_ns, lost"""
+    queue: dict[str, float] = field(default_factory=dict)  # queue figures, unit in the name
 
     @property
     def computed(self) -> ndarray:
@@ -62,7 +64,7 @@ class Timeline:
 
     @property
     def heard(self) -> ndarray:
-        """(ear, frame): the frame was ready when its output hop was due (exactly at the deadline is in time)."""
+        """(ear, frame): ready when its output hop was due; exactly at the deadline is in time."""
         return self.computed & (self.finished_ns <= self.deadline_ns)
 
     @property

@@ -13,7 +13,7 @@ from hasim.spec import Spec
 
 
 class Rates(Spec):
-    """Multiply-accumulates per second and precision, in MMAC/s; a precision left out runs at the fp32 rate."""
+    """MMAC/s by precision; a precision left out runs at the fp32 rate."""
 
     fp32: float = Field(100.0, gt=0, le=1e6)
     int16: float | None = Field(None, gt=0, le=1e6)
@@ -48,7 +48,8 @@ class DeviceSpec(Spec):
 
     def compute_ns(self, step: Compute) -> int:
         """Time that one execution of `step` occupies the core, rounded up to whole nanoseconds."""
-        # The rate as written in decimals: as a binary fraction, 3 MACs at 0.3 MMAC/s would take 10 001 ns.
+        # The rate as written in decimals: as a binary fraction, 3 MACs at 0.3 MMAC/s would take
+        # 10 001 ns.
         return ceil(Fraction(step.macs * 1000) / Fraction(str(self.mmac_per_s.of(step.precision))))
 
 

@@ -22,8 +22,8 @@ def offered_kbps(
 ) -> tuple[float, ...]:
     """What the ears want to send on each medium in kbit/s, overhead included and without retries.
 
-    One medium where half duplex; two (left to right, right to left) where full duplex. Each can carry
-    `link.rate_kbps`.
+    One medium where half duplex; two (left to right, right to left) where full duplex. Each can
+    carry `link.rate_kbps`.
     """
     by_ear = [
         float(

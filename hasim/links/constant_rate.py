@@ -19,7 +19,7 @@ class ConstantRate(Spec):
 
     kind: Literal["constant_rate"] = "constant_rate"
     rate_kbps: float = Field(600.0, gt=0, le=1e6)
-    """Rate on the air, in kbit/s: of the one medium where half duplex, of each direction where full duplex."""
+    """Rate on the air: of the one medium where half duplex, of each direction where full duplex."""
     latency_ms: float = Field(1.0, ge=0, le=1000)
     """From the packet's last bit sent to its delivery."""
     jitter_ms: float = Field(0.0, ge=0, le=1000)
@@ -28,7 +28,7 @@ class ConstantRate(Spec):
     overhead_octets: int = Field(11, ge=0, le=1024)
     """Preamble, address, header and check sum of each packet."""
     packets_per_hop: int = Field(1, ge=1, le=16)
-    """Pieces that one hop's payload travels in; pieces of a raw microphone leave while it is being captured."""
+    """Pieces of a hop's payload; those of a raw microphone leave as they are captured."""
     attempts: int = Field(1, ge=1, le=16)
     """Transmissions of a packet before it is given up."""
     retry_spacing_ms: float = Field(0.0, ge=0, le=100)
@@ -39,9 +39,9 @@ class ConstantRate(Spec):
     loss: LossSpec = Gilbert()
 
     def packet_bits(self, payload_bits: int) -> Fraction:
-        """Bits on the air of each of the `packets_per_hop` pieces of a payload, overhead included."""
+        """Bits on the air of each of the pieces of a payload, overhead included."""
         return Fraction(payload_bits, self.packets_per_hop) + 8 * self.overhead_octets
 
     def airtime_ns(self, payload_bits: int) -> int:
-        """Time that each piece of a payload occupies the medium, rounded up to whole nanoseconds."""
+        """Time that each piece of a payload occupies the medium, rounded up to nanoseconds."""
         return ceil(self.packet_bits(payload_bits) * 10**6 / Fraction(str(self.rate_kbps)))

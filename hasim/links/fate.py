@@ -1,4 +1,4 @@
-"""What happens to packets on their way: drawn at random, or the best and the worst that a link can do."""
+"""What happens to packets on their way: drawn at random, or the best and the worst there is."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Fate:
 
 
 def drawn(link: LinkSpec, stream: Stream, frames: int, channels: int) -> Fate:
-    """Losses and jitter from the streams "loss/<direction>", "ack/<direction>" and "jitter/<direction>"."""
+    """Losses and jitter, from the streams "loss/...", "ack/..." and "jitter/<direction>"."""
     left, right = DIRECTIONS
     size = (frames, channels, link.packets_per_hop)
     latency_ns, jitter_ns = _ns(link.latency_ms), _ns(link.jitter_ms)
@@ -54,7 +54,8 @@ def drawn(link: LinkSpec, stream: Stream, frames: int, channels: int) -> Fate:
 def slowest(link: LinkSpec, airtime_ns: list[list[int]]) -> Fate:
     """Everything arrives, but as late as it may: full jitter, and as if at its last attempt.
 
-    `airtime_ns` is by sender and channel. The medium is not occupied by the attempts before the last.
+    `airtime_ns` is by sender and channel. The medium is not occupied by the attempts before the
+    last.
     """
     once_ns = _ns(link.latency_ms) + _ns(link.jitter_ms)
     spacing_ns = _ns(link.retry_spacing_ms)

@@ -19,7 +19,7 @@ class Bernoulli(Spec):
     probability: float = Field(0.01, ge=0, le=1)
 
     def process(self, rng: Generator, direction: Direction) -> LossProcess:
-        """Lost where a uniform value falls below the probability: more loss loses the same packets and more."""
+        """Lost where a uniform value falls below the probability; more loss adds to those lost."""
         flags = independent(self.probability, rng)
         return lambda frame: next(flags)
 

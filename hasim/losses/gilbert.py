@@ -5,8 +5,8 @@
     k  probability that an attempt made in the good state succeeds
     h  probability that an attempt made in the bad state succeeds
 
-The process emits from its current state and then moves, starting in the stationary distribution. Gilbert's
-simple channel has k = 1 and h = 0: what is lost is the bad state itself.
+The process emits from its current state and then moves, starting in the stationary distribution.
+Gilbert's simple channel has k = 1 and h = 0: what is lost is the bad state itself.
 """
 
 from __future__ import annotations
@@ -35,16 +35,17 @@ class Gilbert(Spec):
         return self
 
     def process(self, rng: Generator, direction: Direction) -> LossProcess:
-        """Lost while the state is bad; at equal burst length, more loss loses the same attempts and more."""
+        """Lost while the state is bad; at equal burst length, more loss adds to those lost."""
         p, r = transitions(self.mean_loss, self.mean_burst)
         flags = gilbert_elliott(p, r, k=1.0, h=0.0, rng=rng)
         return lambda frame: next(flags)
 
 
 def transitions(mean_loss: float, mean_burst: float) -> tuple[float, float]:
-    """(p, r) of the simple channel: r = 1/B, p = r L/(1 - L); where all is lost, the bad state never ends.
+    """(p, r) of the simple channel: r = 1/B, p = r L/(1 - L); if all is lost, bad never ends.
 
-    Raises ValueError where good attempts would have to be rarer than one between two bursts (p > 1).
+    Raises ValueError where good attempts would have to be rarer than one between two bursts (p >
+    1).
     """
     if mean_loss == 1:
         return 1.0, 0.0
@@ -66,7 +67,7 @@ def gilbert_elliott(p: float, r: float, k: float, h: float, rng: Generator) -> I
     while True:
         for emit, move in rng.random((512, 2)).tolist():
             yield emit >= (h if bad else k)
-            # One uniform value serves both states, so a larger p or a smaller r can only add bad states.
+            # One value serves both states: a larger p or a smaller r can only add bad states.
             bad = move < (1 - r if bad else p)
 
 

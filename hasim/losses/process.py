@@ -1,4 +1,4 @@
-"""What every loss model gives: a decision per transmission attempt, in the order of the attempts."""
+"""What every loss model gives: a decision for every attempt, in the order of the attempts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ DIRECTIONS: tuple[Direction, Direction] = ("left_to_right", "right_to_left")
 LossProcess = Callable[[int], bool]
 """lost(frame): is the next attempt of this direction, which carries a piece of `frame`, lost?
 
-One call per attempt. A stochastic process takes the same number of random values for every attempt and
-looks at nothing else, so attempt i of a direction has the same fate whatever the packets carry.
+One call per attempt. A stochastic process takes the same number of random values for every attempt
+and looks at nothing else, so attempt i of a direction has the same fate whatever the packets carry.
 """

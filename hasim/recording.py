@@ -1,0 +1,112 @@
+"""From what was played to the arrays of a Timeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from hasim.ear import Ear
+from hasim.plan import EARS, Plan
+from hasim.radio import Radio
+from hasim.timeline import Deliveries, Status, Timeline
+
+
+def timeline(
+    plan: Plan, ears: tuple[Ear, Ear], radio: Radio, wait_ns: int, delay_ns: int
+) -> Timeline:
+    """What came of a finished run."""
+    released_ns = np.tile(plan.needed_ns(), (2, 1))
+    servers = {f"core_{name}": ear.core for name, ear in zip(EARS, ears, strict=True)}
+    if plan.link.duplex == "half":
+        servers["link"] = radio.media[0]
+    else:
+        servers["link_left_to_right"], servers["link_right_to_left"] = radio.media
+    return Timeline(
+        hop_ns=plan.hop_ns,
+        released_ns=released_ns,
+        finished_ns=np.array([ear.finished_ns for ear in ears]),
+        deadline_ns=released_ns + delay_ns,
+        playout_delay_ns=delay_ns,
+        wait_ns=wait_ns,
+        channels={
+            channel: _deliveries(plan, radio, number, wait_ns)
+            for number, channel in enumerate(plan.channels)
+        },
+        busy_ns=np.array([ear.core.busy_ns for ear in ears]),
+        airtime_ns=max(medium.busy_ns for medium in radio.media),
+        duration_ns=plan.frames * plan.hop_ns,
+        steps=_steps(plan, ears),
+        packets=_packets(plan, radio),
+        queue={
+            f"{name}_{figure}": value
+            for name, server in servers.items()
+            for figure, value in server.statistics().items()
+        },
+    )
+
+
+def _deliveries(plan: Plan, radio: Radio, channel: int, wait_ns: int) -> Deliveries:
+    sent_ns = np.array([ear[channel] for ear in radio.sent_ns])
+    arrived_ns = np.array([ear[channel] for ear in radio.arrived_ns])
+    lag_frames = plan.lag_frames(channel)
+    status = np.select(
+        [sent_ns[::-1] < 0, arrived_ns < 0, arrived_ns > plan.needed_ns(lag_frames) + wait_ns],
+        [Status.NOT_SENT, Status.LOST, Status.LATE],
+        Status.ON_TIME,
+    )
+    return Deliveries(sent_ns, arrived_ns, status, lag_frames)
+
+
+def _steps(plan: Plan, ears: tuple[Ear, Ear]) -> ndarray:
+    """Records of all Computes that had something to do, by start and ear."""
+    names = [step.name for ear in plan.segments for segment in ear for step in segment.computes]
+    fields: list[tuple[str, Any]] = [
+        ("ear", np.int8),
+        ("frame", np.int32),
+        ("name", _text(names)),
+        ("start_ns", np.int64),
+        ("end_ns", np.int64),
+    ]
+    parts = [np.empty(0, dtype=fields)]
+    for ear, player in enumerate(ears):
+        for segment, began in zip(plan.segments[ear], player.began_ns, strict=True):
+            began_ns = np.array(began)
+            for number, step in enumerate(segment.computes):
+                begin_ns, end_ns = segment.begin_ns[number], segment.end_ns[number]
+                frame = np.flatnonzero((began_ns >= 0) & (end_ns > begin_ns))
+                part = np.empty(len(frame), dtype=fields)
+                part["ear"], part["frame"], part["name"] = ear, frame, step.name
+                part["start_ns"] = (began_ns + begin_ns)[frame]
+                part["end_ns"] = (began_ns + end_ns)[frame]
+                parts.append(part)
+    records = np.concatenate(parts)
+    return records[np.lexsort((records["ear"], records["start_ns"]))]
+
+
+def _packets(plan: Plan, radio: Radio) -> ndarray:
+    """Records of all attempts, in the order in which they began."""
+    fields: list[tuple[str, Any]] = [
+        ("channel", _text(plan.channels)),
+        ("sender", np.int8),
+        ("frame", np.int32),
+        ("piece", np.int16),
+        ("attempt", np.int16),
+        ("start_ns", np.int64),
+        ("end_ns", np.int64),
+        ("arrived_ns", np.int64),
+        ("lost", np.bool_),
+    ]
+    records = np.empty(len(radio.records), dtype=fields)
+    if radio.records:
+        channel, *columns = zip(*radio.records, strict=True)
+        records["channel"] = np.array(plan.channels)[list(channel)]
+        for (name, _), column in zip(fields[1:], columns, strict=True):
+            records[name] = column
+    return records
+
+
+def _text(words: list[str]) -> str:
+    """Type of a column that is wide enough for every word."""
+    return f"U{max(map(len, words), default=1)}"
