@@ -47,7 +47,9 @@ class Exchange:
         self.front_end = front_end
         headroom = 10 ** (getattr(codec, "headroom_db", 0.0) / 20)
         level = np.sqrt(np.mean(samples[:, 0] ** 2, axis=-1))
-        bin_level = np.sqrt(np.mean(np.abs(mics[:, 0]) ** 2, axis=-1) / 2)  # of real and imaginary part
+        bin_level = np.sqrt(
+            np.mean(np.abs(mics[:, 0]) ** 2, axis=-1) / 2
+        )  # of real and imaginary part
         self.full_scale = headroom * level  # (ear)
         self.bin_full_scale = headroom * bin_level  # (ear, bin)
 

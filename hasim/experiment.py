@@ -14,13 +14,15 @@ from importlib.metadata import version
 import numpy as np
 from numpy import ndarray
 
-from hasim import memory, metrics, simulation, verdict
+from hasim import metrics, simulation, verdict
 from hasim.exchange import Exchange
-from hasim.links import ConstantRate
+from hasim.links import offered_kbps
+from hasim.losses import Bernoulli, Gilbert, LossList, LossSpec
 from hasim.masks import oracle_mask
+from hasim.memory import Ledger
 from hasim.metrics import Judged, Unscored
 from hasim.nodes import Enhanced, Masks
-from hasim.program import macs_per_frame
+from hasim.program import Program, macs_per_frame
 from hasim.result import RunResult
 from hasim.scenario import Scenario
 from hasim.scene import Scene, render
@@ -59,9 +61,8 @@ def render_scene(scenario: Scenario) -> Scene:
 def play_time(scenario: Scenario) -> Timeline:
     """Both devices and the link, without any sound."""
     rate_hz, front_end = scenario.sample_rate_hz, scenario.front_end
-    program = scenario.algorithm.program(front_end, scenario.link.codec)
     return simulation.simulate(
-        (program, program),
+        programs(scenario),
         frames=frames_for(round(scenario.duration_s * rate_hz), front_end),
         hop_ns=front_end.hop * 1_000_000_000 // rate_hz,
         devices=(scenario.devices.left, scenario.devices.right),
@@ -69,6 +70,12 @@ def play_time(scenario: Scenario) -> Timeline:
         playout=scenario.playout,
         stream=random_streams(scenario.seed),
     )
+
+
+def programs(scenario: Scenario) -> tuple[Program, Program]:
+    """What the left and the right device have to do for every frame."""
+    program = scenario.algorithm.program(scenario.front_end, scenario.link.codec)
+    return (program, program)
 
 
 def enhance(scenario: Scenario, scene: Scene, timeline: Timeline) -> tuple[Enhanced, ndarray]:
@@ -198,7 +205,7 @@ def _cut(scenario: Scenario, waveform: ndarray) -> ndarray:
 
 
 def _budget(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
-    program = scenario.algorithm.program(scenario.front_end, scenario.link.codec)
+    program, _ = programs(scenario)
     frames_per_s = 1e9 / timeline.hop_ns
     items = scenario.algorithm.memory(scenario.front_end, scenario.link.codec)
     return {
@@ -217,7 +224,9 @@ def _delivery(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
     response_ns = (timeline.finished_ns - timeline.released_ns)[timeline.computed]
     slowest_ms = float(response_ns.max()) / 1e6 if response_ns.size else 0.0
     delay_ms = timeline.playout_delay_ns / 1e6
-    statuses = np.concatenate([c.status.ravel() for c in timeline.channels.values()] or [np.zeros(0)])
+    statuses = np.concatenate(
+        [c.status.ravel() for c in timeline.channels.values()] or [np.zeros(0)]
+    )
     sent = int((statuses != Status.NOT_SENT).sum())
     numbers = {
         "latency_ms": window_ms + delay_ms,
@@ -234,15 +243,44 @@ def _delivery(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
         "loss_realised": float((statuses == Status.LOST).sum() / max(sent, 1)),
         "airtime_share": timeline.airtime_ns / timeline.duration_ns,
     }
-    if isinstance(scenario.link, ConstantRate):
-        numbers["link_rate_kbps"] = scenario.link.rate_kbps
+    if scenario.link.kind != "ideal":
+        offered = offered_kbps(programs(scenario), scenario.link, timeline.hop_ns)
+        numbers |= {
+            "link_offered_kbps": max(offered),
+            "link_rate_kbps": scenario.link.rate_kbps,
+            "loss_asked": _loss_asked(scenario.link.loss, timeline.heard.shape[1]),
+        }
     return numbers
 
 
+def _loss_asked(loss: LossSpec, frames: int) -> float:
+    """Share of attempts that the loss model loses on average."""
+    if isinstance(loss, LossList):
+        named = (*loss.left_to_right, *loss.right_to_left)
+        return sum(frame < frames for frame in named) / (2 * frames)
+    if isinstance(loss, Gilbert):
+        return loss.mean_loss
+    return loss.probability if isinstance(loss, Bernoulli) else 0.0
+
+
+def _verdict(scenario: Scenario, timeline: Timeline) -> verdict.Verdict:
+    devices = (scenario.devices.left, scenario.devices.right)
+    items = scenario.algorithm.memory(scenario.front_end, scenario.link.codec)
+    return verdict.judge(
+        timeline,
+        programs=programs(scenario),
+        devices=devices,
+        link=scenario.link,
+        ledgers=(
+            Ledger(items, devices[0].ram_kb, devices[0].nvm_kb),
+            Ledger(items, devices[1].ram_kb, devices[1].nvm_kb),
+        ),
+        playout=scenario.playout,
+    )
+
+
 def _acoustics(scene: Scene) -> dict[str, float]:
-    numbers = {
-        f"snr_input_db_{ear}": value for ear, value in zip(EARS, scene.snr_db, strict=True)
-    }
+    numbers = {f"snr_input_db_{ear}": value for ear, value in zip(EARS, scene.snr_db, strict=True)}
     if scene.t60_s is not None:
         numbers["t60_measured_s"] = scene.t60_s
     return numbers

@@ -21,8 +21,12 @@ from numpy import ndarray
 
 FilterName = Literal["gevd", "sdw_mwf", "rank1_mwf", "mvdr"]
 
-RELATIVE_LOADING = 1e-6  # of the mean diagonal entry: far below what two close microphones leave in R_n
-ABSOLUTE_LOADING = 1e-14  # power of a bin far below any sensor's noise: keeps digital silence solvable
+RELATIVE_LOADING = (
+    1e-6  # of the mean diagonal entry: far below what two close microphones leave in R_n
+)
+ABSOLUTE_LOADING = (
+    1e-14  # power of a bin far below any sensor's noise: keeps digital silence solvable
+)
 
 
 def weights(
@@ -57,7 +61,9 @@ def loaded(noise: ndarray) -> ndarray:
     size = noise.shape[-1]
     trace = np.trace(noise, axis1=-2, axis2=-1).real
     loading = RELATIVE_LOADING / size * trace + ABSOLUTE_LOADING
-    result = noise.copy(order="K")  # keeps the memory layout: channels first where covariance.py made it
+    result = noise.copy(
+        order="K"
+    )  # keeps the memory layout: channels first where covariance.py made it
     for channel in range(size):
         result[..., channel, channel] += loading
     return result
@@ -122,7 +128,9 @@ def _gevd_rank_1(speech: ndarray, noise: ndarray, mu: float) -> ndarray:
     return np.stack(solution, axis=-1)
 
 
-Entries = list[list[ndarray]]  # a matrix as rows of arrays, one number of every matrix of the batch each
+Entries = list[
+    list[ndarray]
+]  # a matrix as rows of arrays, one number of every matrix of the batch each
 
 
 def _cholesky(matrix: Entries) -> Entries:

@@ -44,15 +44,20 @@ class Twin:
         hann = np.array(
             [0.5 - 0.5 * np.cos(2 * np.pi * i / self.window) for i in range(self.window)]
         )
-        energy = [sum(hann[k] ** 2 for k in range(i % self.hop, self.window, self.hop))
-                  for i in range(self.window)]
+        energy = [
+            sum(hann[k] ** 2 for k in range(i % self.hop, self.window, self.hop))
+            for i in range(self.window)
+        ]
         self.analysis, self.synthesis = hann, hann / np.array(energy)
         self.medium = simpy.Resource(self.env)
         self.left_to_right: dict[tuple[str, int], tuple[int, ndarray]] = {}
         self.mailbox: list[dict[tuple[str, int], tuple[int, ndarray]]] = [{}, {}]  # per receiver
         self.arrivals: dict[tuple[int, str, int], simpy.Event] = {}
         loss = self.scenario.link.loss
-        self.lost = (set(getattr(loss, "left_to_right", ())), set(getattr(loss, "right_to_left", ())))
+        self.lost = (
+            set(getattr(loss, "left_to_right", ())),
+            set(getattr(loss, "right_to_left", ())),
+        )
 
     def run(self) -> ndarray:
         """(ear, sample) as heard."""
@@ -142,14 +147,18 @@ class Ear:
     def receive(self, channel: str, frame: int, lag: int, until_ns: int) -> Generator:
         """Wait for the packet, at most until `until_ns`; then whatever of the window is in the mailbox."""
         twin = self.twin
-        packet = min(frame + lag, twin.frames - 1)  # at the end of the sound there is no later packet
+        packet = min(
+            frame + lag, twin.frames - 1
+        )  # at the end of the sound there is no later packet
         if twin.env.now < until_ns:
             arrival = twin.arrival(self.number, channel, packet)
             yield arrival | twin.env.timeout(until_ns - twin.env.now)
         box = twin.mailbox[self.number]
         hops: list[ndarray | None] = []
         for hop in range(frame - twin.window // twin.hop + 1, frame + 1):
-            due = (hop + 1) * twin.hop_ns + twin.wait_ns  # a packet is good for its first frame or never
+            due = (
+                hop + 1
+            ) * twin.hop_ns + twin.wait_ns  # a packet is good for its first frame or never
             if hop < 0 or hop + lag >= twin.frames:
                 hops.append(np.zeros((MICS if channel == "mics" else 1, twin.hop)))
             elif (channel, hop + lag) in box and box[channel, hop + lag][0] <= due:
@@ -168,8 +177,13 @@ class Ear:
         """(mic, sample): the window that ends with hop `frame`."""
         end = (frame + 1) * self.twin.hop
         padded = np.concatenate(
-            [np.zeros((MICS, self.twin.window)), self.twin.microphones[self.number],
-             np.zeros((MICS, 2 * self.twin.window))], axis=1)
+            [
+                np.zeros((MICS, self.twin.window)),
+                self.twin.microphones[self.number],
+                np.zeros((MICS, 2 * self.twin.window)),
+            ],
+            axis=1,
+        )
         return padded[:, end : end + self.twin.window]
 
     def work(self, frame: int) -> Generator[Any, Any, None]:
@@ -177,8 +191,12 @@ class Ear:
         twin, node, kind = self.twin, self.node, self.node.kind
         samples = self.captured(frame)
         mask = twin.masks[self.number, :, frame]
-        raw = {"mn_tango": "reference", "centralised": "mics",
-               "inverted_dagger": "reference", "inverted_star": "reference"}.get(kind)
+        raw = {
+            "mn_tango": "reference",
+            "centralised": "mics",
+            "inverted_dagger": "reference",
+            "inverted_star": "reference",
+        }.get(kind)
         if raw is not None:  # leaves before anything is computed
             streams = samples if raw == "mics" else samples[:1]
             self.send(raw, frame, streams[:, -twin.hop :])
@@ -219,9 +237,12 @@ class Ear:
     def reception(self, hops: list[ndarray | None]) -> tuple[ndarray, bool]:
         """(stream, bin) of the received window, silent where hops are missing, and whether none is."""
         twin = self.twin
-        streams = next((len(h) for h in hops if h is not None), MICS if self.node.kind == "centralised" else 1)
+        streams = next(
+            (len(h) for h in hops if h is not None), MICS if self.node.kind == "centralised" else 1
+        )
         samples = np.concatenate(
-            [np.zeros((streams, twin.hop)) if h is None else h for h in hops], axis=1)
+            [np.zeros((streams, twin.hop)) if h is None else h for h in hops], axis=1
+        )
         spectra = np.array([np.fft.rfft(x * twin.analysis) for x in samples])
         return spectra, all(h is not None for h in hops)
 
@@ -242,7 +263,12 @@ class Ear:
             loading = RELATIVE_LOADING * np.trace(r_n[b]).real / count + ABSOLUTE_LOADING
             values, vectors = scipy.linalg.eigh(r_s[b], r_n[b] + loading * np.eye(count))
             value, q = max(values[-1], 0.0), vectors[:, -1]
-            w = value / (value + self.node.mu) * q * (q.conj() @ (r_n[b] + loading * np.eye(count))[:, 0])
+            w = (
+                value
+                / (value + self.node.mu)
+                * q
+                * (q.conj() @ (r_n[b] + loading * np.eye(count))[:, 0])
+            )
             output[b] = w.conj() @ y
         self.covariances[label] = (r_s, r_n)
         return output

@@ -70,9 +70,7 @@ def test_repeat_plays_the_last_good_packet_again(waveform, domain):
     front_end = FrontEndSpec()
     lost = np.zeros((2, frames_for(SAMPLES, front_end)), dtype=bool)
     lost[1, [0, 6, 7]] = True
-    exchange, mics = exchange_of(
-        waveform, Float32(domain=domain), front_end, {"reference": lost}
-    )
+    exchange, mics = exchange_of(waveform, Float32(domain=domain), front_end, {"reference": lost})
     signal = exchange("reference", mics[:, :1], "repeat").signal
     if domain == "spectrum":
         np.testing.assert_array_equal(signal[1, 0, :, 7], mics[0, 0, :, 5])

@@ -13,7 +13,9 @@ BINS = 60
 
 def covariance(rng, channels, rank):
     """Random covariances of the given rank, levels spread over 60 dB from bin to bin."""
-    x = rng.standard_normal((BINS, channels, rank)) + 1j * rng.standard_normal((BINS, channels, rank))
+    x = rng.standard_normal((BINS, channels, rank)) + 1j * rng.standard_normal(
+        (BINS, channels, rank)
+    )
     x *= 10 ** rng.uniform(-2, 1, (BINS, 1, 1))
     return x @ np.swapaxes(x.conj(), -1, -2)
 

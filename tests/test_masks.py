@@ -38,4 +38,6 @@ def test_between_zero_and_one(kind, rng):
 def test_speech_and_noise_masks_of_a_ratio_mask_sum_to_one(power, rng):
     speech, noise = rng.standard_normal((2, 50, 7))
     kind = f"irm{power}"
-    np.testing.assert_allclose(oracle_mask(kind, speech, noise) + oracle_mask(kind, noise, speech), 1)
+    np.testing.assert_allclose(
+        oracle_mask(kind, speech, noise) + oracle_mask(kind, noise, speech), 1
+    )

@@ -59,7 +59,6 @@ class Run:
         powers = [np.sum(np.abs(x) ** 2, axis=(1, 2)) for x in parts]
         return float(np.mean(10 * np.log10(powers[0] / powers[1])))
 
-
     def si_sdr_db(self):
         """Scale-invariant signal-to-distortion ratio over all bins, mean over the ears."""
         target = self.target[:, 0]
@@ -93,7 +92,9 @@ def test_case_37_with_everything_lost_local_only_is_local_exactly(kind, covarian
     lost = np.ones((2, FRAMES), dtype=bool)
     alone = Run(Local(covariance=covariance), rng, target=target, noise=noise)
     linked = Run(kind(covariance=covariance), rng, lost, target=target, noise=noise)
-    last = FRAMES - 1 if kind in (Tango, InvertedDagger) else FRAMES  # z of the last hop is never sent
+    last = (
+        FRAMES - 1 if kind in (Tango, InvertedDagger) else FRAMES
+    )  # z of the last hop is never sent
     np.testing.assert_array_equal(linked.output[..., :last], alone.output[..., :last])
 
 
@@ -132,9 +133,7 @@ def test_the_future_does_not_change_the_past(kind, rng):
     second = Run(kind(), rng, target=changed, noise=noise)
     lag = 1 if kind in (Tango, InvertedDagger) else 0
     frames = 8_000 // FRONT_END.hop - lag
-    np.testing.assert_allclose(
-        second.output[..., :frames], first.output[..., :frames], atol=1e-12
-    )
+    np.testing.assert_allclose(second.output[..., :frames], first.output[..., :frames], atol=1e-12)
     assert np.abs(second.output - first.output)[..., frames + lag :].max() > 1e-6
 
 
@@ -222,12 +221,20 @@ def test_the_order_of_the_steps_is_the_difference():
     position = next(i for i, step in enumerate(tango) if isinstance(step, Send))
     assert tango[position] == Send("z", 4096)
     before = [step.name for step in tango[:position] if isinstance(step, Compute)]
-    assert before == ["stft", "sn_dnn", "covariance_first", "weights_first", "apply_first", "istft_z"]
+    assert before == [
+        "stft",
+        "sn_dnn",
+        "covariance_first",
+        "weights_first",
+        "apply_first",
+        "istft_z",
+    ]
     assert Receive("z", 1) in tango
 
 
 def test_network_budgets_are_the_papers():
     """Table II: 65.65 and 30.79 MMAC/s at 62.5 frames a second; G = 8: 4.65."""
+
     def mmac_per_s(node):
         return macs_per_frame(node.program(FrontEndSpec(), Pcm()), "network") * 62.5 / 1e6
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hasim.stft import FrontEndSpec, analyse, analysis_window, frames_for, synthesise, transform_macs
+from hasim.stft import (
+    FrontEndSpec,
+    analyse,
+    analysis_window,
+    frames_for,
+    synthesise,
+    transform_macs,
+)
 
 FRONT_ENDS = [
     FrontEndSpec(),

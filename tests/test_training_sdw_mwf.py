@@ -1,4 +1,4 @@
-"""The differentiable filter: gradients against finite differences, values against the numpy filter."""
+"""The differentiable filter: gradients against differences, values against the numpy filter."""
 
 import numpy as np
 import pytest

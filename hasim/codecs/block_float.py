@@ -11,7 +11,6 @@ from pydantic import Field
 from hasim.codecs.pcm import Domain, round_midrise
 from hasim.spec import Spec
 
-
 EXPONENT_BITS = 8
 
 

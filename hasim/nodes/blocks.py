@@ -44,7 +44,9 @@ def filtered_exchange(channel: str, front_end: FrontEndSpec, codec: CodecSpec) -
     return (there, send, receive, back)
 
 
-def buffers(front_end: FrontEndSpec, codec: CodecSpec | None = None, streams: int = 0) -> tuple[Item, ...]:
+def buffers(
+    front_end: FrontEndSpec, codec: CodecSpec | None = None, streams: int = 0
+) -> tuple[Item, ...]:
     """Samples, spectra, window tables and packets, at 32 bits a number; `streams` of them exchanged.
 
     A received stream has its own samples and spectrum; a filter output waits `lag` frames for its partner's,

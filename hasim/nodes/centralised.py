@@ -54,6 +54,10 @@ class Centralised(ExchangingNode):
         return Enhanced(
             output,
             through,
-            taps={"received": partner.signal[:, 0], "mn_dnn": mask * mics[:, 0], "filter_2": output},
+            taps={
+                "received": partner.signal[:, 0],
+                "mn_dnn": mask * mics[:, 0],
+                "filter_2": output,
+            },
             masks={"mn_dnn": mask},
         )

@@ -1,0 +1,121 @@
+"""Figures: the same bytes each time, axes with units, and the right things in the right places."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from hasim import plots
+from hasim.result import figures
+from tests.example_run import HOP_NS, example_result, example_timeline
+
+
+def labels(figure) -> set[str]:
+    axes = [a for a in figure.axes if a.get_images() or a.lines or a.collections or a.patches]
+    return {text for a in axes for text in (a.get_xlabel(), a.get_ylabel()) if text}
+
+
+def test_every_figure_is_a_png_of_the_same_bytes_each_time():
+    first = {name: plots.png_bytes(f) for name, f in figures(example_result(40)).items()}
+    again = {name: plots.png_bytes(f) for name, f in figures(example_result(40)).items()}
+    assert first == again
+    assert set(first) == {"scene", "spectrograms", "first_frames", "masks", "link_loss"}
+    for picture in first.values():
+        assert picture.startswith(b"\x89PNG")
+        assert b"Software" not in picture
+
+
+def test_axes_carry_units():
+    drawn = figures(example_result(40))
+    assert labels(drawn["scene"]) == {"x (m)", "y (m)"}
+    assert labels(drawn["spectrograms"]) >= {"time (s)", "frequency (kHz)", "level (dB)"}
+    assert labels(drawn["masks"]) >= {"time (s)", "frequency (kHz)", "mask"}
+    assert labels(drawn["first_frames"]) == {"time (ms)"}
+    assert labels(drawn["link_loss"]) == {"time (s)", "late or lost (%)"}
+
+
+@pytest.mark.parametrize("heading_deg", [0.0, 90.0, -135.0])
+def test_directions_are_the_listeners_whatever_way_the_head_is_turned(heading_deg):
+    turn = np.deg2rad(heading_deg + np.array([0.0, 90.0]))  # ahead, and to the left
+    spots = [(3 + np.cos(t), 2 + np.sin(t), 1.2) for t in turn]
+    positions = {"listener": (3, 2, 1.2), "target": spots[0], "noise_1": spots[1]}
+    (axes,) = plots.scene_from_above(positions, (6, 4, 3), heading_deg).axes
+    written = {text.get_text() for text in axes.texts}
+    assert {"target\n1.00 m, 0°", "noise 1\n1.00 m, +90°", "L", "R"} <= written
+    place = {text.get_text(): np.array(text.get_position()) for text in axes.texts}
+    to_the_left = np.array(spots[1][:2]) - [3, 2]
+    assert (place["L"] - place["R"]) @ to_the_left > 0
+
+
+def test_spectrogram_shows_a_tone_where_it_is():
+    tone = np.sin(2 * np.pi * 2000 * np.arange(16000) / 16000)
+    figure = plots.spectrograms({"noisy": np.stack([tone, 0.1 * tone])}, 16000)
+    left, right = (axes.get_images()[0].get_array() for axes in figure.axes[:2])
+    assert np.all(np.argmax(left, axis=0) == 64)  # 2 kHz of 8 kHz in 256 steps
+    assert left.max() == pytest.approx(0.0)
+    assert right.max() == pytest.approx(-20.0, abs=1e-6)
+
+
+def test_long_signals_do_not_make_larger_pictures():
+    figure = plots.spectrograms({"noisy": np.zeros((2, 60 * 16000))}, 16000)
+    assert figure.axes[0].get_images()[0].get_array().shape[1] <= plots.COLUMNS + 1
+    long_mask = plots.masks({"mn_dnn": np.zeros((2, 9, 5000))}, 0.016, 16000)
+    assert long_mask.axes[0].get_images()[0].get_array().shape[1] <= plots.COLUMNS
+    assert long_mask.axes[0].get_images()[0].get_extent() == [0, 80, 0, 8]  # seconds, kHz
+
+
+def test_gantt_chart_stops_after_the_frames_asked_for():
+    timeline = example_timeline()
+    (axes,) = plots.first_frames(timeline, frames=3).axes
+    assert axes.get_xlim()[1] < 1.03 * (3 * HOP_NS + 16_000_000) / 1e6
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "left core",
+        "left → right",
+        "right → left",
+        "right core",
+    ]
+    plots.first_frames(example_timeline(frames=4), frames=10)  # more than there are
+
+
+def test_link_figure_counts_what_the_timeline_counts():
+    timeline = example_timeline(frames=200)
+    above, _ = plots.link_loss(timeline, window_s=200 * HOP_NS / 1e9).axes
+    to_right, to_left = (line.get_ydata() for line in above.lines)
+    status = timeline.channels["reference"].status
+    assert to_left == pytest.approx([100 * np.mean(status[0] != 0)])
+    assert to_right == pytest.approx([100 * np.mean(status[1] != 0)])
+
+
+def test_silence_and_no_packets_can_be_drawn():
+    result = example_result(40)
+    quiet = {name: 0 * waveform for name, waveform in result.audio.items()}
+    plots.png_bytes(plots.spectrograms(quiet, 16000))
+    timeline = example_timeline(frames=4)
+    plots.png_bytes(plots.first_frames(timeline))
+    plots.png_bytes(plots.link_loss(timeline))
+    positions = {"listener": (0, 0, 0), "target": (1, 0, 0)}
+    plots.png_bytes(plots.scene_from_above(positions, None))
+
+
+def test_matplotlib_comes_late_and_pyplot_never():
+    code = (
+        "import sys, hasim.plots as plots; assert 'matplotlib' not in sys.modules\n"
+        "plots.png_bytes(plots.scene_from_above({'listener': (0, 0, 0)}, None))\n"
+        "assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.benchmark
+def test_all_figures_of_a_run_take_less_than_four_seconds():
+    from time import perf_counter
+
+    result = example_result(500)
+    start = perf_counter()
+    sizes = [len(plots.png_bytes(figure)) for figure in figures(result).values()]
+    seconds = perf_counter() - start
+    print(f"\n8 s of sound: {seconds:.2f} s for {sum(sizes) / 1e6:.1f} MB of figures")
+    assert seconds < 4
