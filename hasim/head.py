@@ -200,7 +200,9 @@ class Sphere:
         share[:, near, 0] = 1
         share[:, near, 1] = 0
         return Waves(
-            firs=np.concatenate([_plane_wave_firs(self.radius_m, self.sample_rate_hz), own]),
+            firs=np.concatenate([_plane_wave_firs(self.radius_m, self.sample_rate_hz), own])[
+                :, None
+            ],
             lead=FIR_LEAD,
             choice=choice,
             share=share,
@@ -222,7 +224,7 @@ class OpenAir:
         """One filter for all, which does nothing; only the paths differ."""
         path_m = np.sqrt(np.sum((sources_m - self.places_m[:, :, None]) ** 2, axis=1))
         return Waves(
-            firs=np.ones((1, 1)),
+            firs=np.ones((1, 1, 1)),
             lead=0,
             choice=np.zeros((*path_m.shape, 1), int),
             share=np.ones((*path_m.shape, 1)),
@@ -235,7 +237,7 @@ class OpenAir:
 class Measured:
     """A head known at some `directions` (direction, xyz): a wave takes the filter of the nearest.
 
-    `firs` (mic, direction, tap) contain the differences in time between microphones and
+    `firs` (direction, mic, tap) contain the differences in time between microphones and
     directions; their tap `lead` is the moment at which the wave would pass the centre of the head.
     """
 
@@ -244,19 +246,16 @@ class Measured:
     lead: int
 
     def waves(self, sources_m: ndarray) -> Waves:
-        """Only the filters of directions that occur are handed out."""
+        """All microphones share the path to the centre and the choice of a direction."""
         distances_m = np.sqrt(np.sum(sources_m**2, axis=0))
         nearest = _nearest(self.directions, (sources_m / distances_m).T)
-        used, number = np.unique(nearest, return_inverse=True)
-        mics = len(self.firs)
-        choice = number + len(used) * np.arange(mics)[:, None]
         return Waves(
-            firs=self.firs[:, used].reshape(mics * len(used), -1),
+            firs=self.firs,
             lead=self.lead,
-            choice=choice[:, :, None],
-            share=np.ones((*choice.shape, 1)),
-            path_m=np.broadcast_to(distances_m, choice.shape),
-            gain=np.broadcast_to(1 / distances_m, choice.shape),
+            choice=nearest[None, :, None],
+            share=np.ones((1, len(nearest), 1)),
+            path_m=distances_m[None],
+            gain=1 / distances_m[None],
         )
 
 
@@ -288,7 +287,7 @@ def measured_head(spec: SofaHead, sample_rate_hz: int) -> Measured:
             f"scene.head.receivers: must lie between 0 and {count - 1}, the receivers of "
             f"{spec.path} (got {list(receivers)})"
         )
-    firs = file.firs[:, list(receivers)].transpose(1, 0, 2)  # mic, direction, tap
+    firs = file.firs[:, list(receivers)]
     # A file's common delay depends on how it was cut. The first sound to arrive anywhere on a head
     # has come # one radius less far than to its centre.
     radius_m = SphereHead().radius_m

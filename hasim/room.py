@@ -87,7 +87,7 @@ def response(room: RoomSpec, head: Head, source_m: ndarray, sample_rate_hz: int)
     samples = int(np.ceil(farthest_m / SPEED_OF_SOUND_M_PER_S * sample_rate_hz))
 
     straight = head.waves(seen_m[:, order[:1]])
-    taps = samples + straight.firs.shape[1] + KERNEL_TAPS // 2
+    taps = samples + straight.firs.shape[-1] + KERNEL_TAPS // 2
     direct = add_up(straight, gains[order[:1]], taps, sample_rate_hz)
     early, late = np.zeros_like(direct), np.zeros_like(direct)
     reach_m = straight.path_m + EARLY_S * SPEED_OF_SOUND_M_PER_S

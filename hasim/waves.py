@@ -18,30 +18,34 @@ SPEED_OF_SOUND_M_PER_S = 343.0
 
 @dataclass(frozen=True)
 class Waves:
-    """What a head does to many waves: wave w reaches microphone m after `path_m[m, w]`, with the
-    amplitude it has after that many metres in the open, through the filters `firs[choice[m, w,
-    :]]` in the proportions `share[m, w, :]`. A filter's time zero is its tap number `lead`."""
+    """What a head does to many waves.
 
-    firs: ndarray  # (filter, tap)
-    lead: int
-    choice: ndarray  # (mic, wave, k): numbers of filters
-    share: ndarray  # (mic, wave, k): what each of them contributes
-    path_m: ndarray  # (mic, wave)
-    gain: ndarray  # (mic, wave): 1 / metres
+    Wave w arrives after `path_m[p, w]` metres, as loud as after that many metres in the open, and
+    takes the filters `choice[p, w, :]` in the proportions `share[p, w, :]`. Each microphone has its
+    own path p (and `firs` one output), or all have one path in common and an output each.
+    """
+
+    firs: ndarray  # (filter, output, tap)
+    lead: int  # the tap that is a filter's time zero
+    choice: ndarray  # (path, wave, k): numbers of filters
+    share: ndarray  # (path, wave, k): what each of them contributes
+    path_m: ndarray  # (path, wave)
+    gain: ndarray  # (path, wave): 1 / metres
 
 
 KERNEL_TAPS = 81
-"""Length of the fractional delay: a sinc under a Hann window, flat within 0.1 dB up to 7.7 kHz at
-16 kHz."""
+"""Length of the fractional delay: a sinc under a Hann window."""
 _FINER = 2
 _SPREAD = 6
 _SHAPE = 2.3 * _SPREAD
+_BUNDLE = 16
+"""Filters whose pulses are handled at a time: few enough for the processor's cache."""
 
 
 def add_up(waves: Waves, gains: ndarray, taps: int, sample_rate_hz: int) -> ndarray:
     """Response (mic, tap) to pulses that all waves carry at tap 0 of their sources.
 
-    `gains` (wave) or (mic, wave) multiply the waves' own; where they are 0 a wave costs nothing.
+    `gains` (wave) or (path, wave) multiply the waves' own; where they are 0 a wave costs nothing.
     What would stand before tap 0 or after the last one is cut off.
 
     Each pulse falls between samples. Writing 81 taps of a windowed sinc for each would be the
@@ -53,61 +57,61 @@ def add_up(waves: Waves, gains: ndarray, taps: int, sample_rate_hz: int) -> ndar
     from scipy.fft import irfft, next_fast_len, rfft
 
     gains = np.broadcast_to(gains, waves.path_m.shape)
-    result = np.zeros((len(gains), taps))
+    outputs = waves.firs.shape[1]
+    result = np.zeros((len(gains), outputs, taps))
     if not gains.any():
-        return result
+        return result.reshape(-1, taps)
     samples = waves.path_m / SPEED_OF_SOUND_M_PER_S * sample_rate_hz
     first = int(samples[gains != 0].min())
     last = int(samples[gains != 0].max()) + 1
     margin = KERNEL_TAPS // 2 + _SPREAD
-    size = next_fast_len(last - first + waves.firs.shape[1] + 2 * margin, real=True)
+    size = next_fast_len(last - first + waves.firs.shape[-1] + 2 * margin, real=True)
     size += size % 2
-    half, length = size // 2, size * _FINER
+    half = size // 2
     shaping = _kernel_spectrum(size)
-    for mic in range(len(gains)):
-        heard = np.flatnonzero(gains[mic])
-        amplitudes = gains[mic, heard] * waves.gain[mic, heard]
-        positions = (samples[mic, heard] - first + margin) * _FINER
-        spectrum = np.zeros(half + 1, complex)
-        for filters, rows, points, weights in _trains(
-            waves.choice[mic, heard], waves.share[mic, heard] * amplitudes[:, None], positions
+    start = first - margin - waves.lead  # the tap at which the piece begins
+    skip, stop = max(0, -start), min(taps, start + size)
+    for path in range(len(gains)):
+        heard = np.flatnonzero(gains[path])
+        amplitudes = (gains[path, heard] * waves.gain[path, heard])[:, None]
+        places = (samples[path, heard] - first + margin) * _FINER
+        spectrum = np.zeros((outputs, half + 1), complex)
+        for filters, trains in _trains(
+            waves.choice[path, heard], waves.share[path, heard] * amplitudes, places, size * _FINER
         ):
-            grid = np.bincount(
-                (rows * length + points).ravel(), weights.ravel(), len(filters) * length
-            )
-            fine = rfft(grid.reshape(len(filters), length)) * shaping
+            fine = rfft(trains) * shaping
             # every second sample of the fine grid: the upper half of the spectrum folds back
-            trains = fine[:, : half + 1] + np.conj(fine[:, : half - 1 : -1])
-            spectrum += np.einsum("fb,fb->b", trains, rfft(waves.firs[filters], size))
-        piece = irfft(spectrum, size)
-        start = first - margin - waves.lead
-        skip = max(0, -start)
-        stop = min(taps, start + size)
-        result[mic, start + skip : stop] = piece[skip : stop - start]
-    return result
+            fine = fine[:, : half + 1] + np.conj(fine[:, : half - 1 : -1])
+            spectrum += np.einsum("fb,fob->ob", fine, rfft(waves.firs[filters], size))
+        result[path, :, start + skip : stop] = irfft(spectrum, size)[:, skip : stop - start]
+    return result.reshape(-1, taps)
 
 
-def _trains(choice: ndarray, share: ndarray, position: ndarray) -> Iterator[tuple[ndarray, ...]]:
-    """Bundles of at most 128 filters: their numbers, and for each wave that takes one of them its
-    row in the bundle (pulse, 1), the points of the fine grid that it is spread over and their
-    weights (pulse, point)."""
-    used = np.flatnonzero(np.bincount(choice.ravel()))
-    row_of = np.zeros(used[-1] + 1, int)
+def _trains(
+    choice: ndarray, share: ndarray, places: ndarray, length: int
+) -> Iterator[tuple[ndarray, ndarray]]:
+    """Filters, and for each of them the pulses of all waves that take it: (filter, point).
+
+    `choice` and `share` are (wave, k), `places` (wave) on the grid of `length` points.
+    """
+    counts = np.bincount(choice.ravel())
+    used = np.flatnonzero(counts)
+    ends = np.cumsum(counts[used])
+    # sorting 16-bit numbers is linear
+    narrow = choice.astype(np.uint16 if len(counts) < 2**16 else np.uint32)
+    order = np.argsort(narrow.ravel(), kind="stable")
+    row_of = np.zeros(len(counts), int)
     row_of[used] = np.arange(len(used))
-    rows = row_of[choice]  # (wave, k)
-    lowest = np.ceil(position - _SPREAD / 2).astype(int)
-    points = lowest[:, None] + np.arange(_SPREAD)
-    offset = (points - position[:, None]) / (_SPREAD / 2)
-    weights = _bump(offset)
-    for start in range(0, len(used), 128):
-        inside = (rows >= start) & (rows < start + 128)
-        wave, k = np.nonzero(inside)
-        yield (
-            used[start : start + 128],
-            rows[wave, k][:, None] - start,
-            points[wave],
-            weights[wave] * share[wave, k][:, None],
-        )
+    for begin in range(0, len(used), _BUNDLE):
+        filters = used[begin : begin + _BUNDLE]
+        pulses = order[ends[begin] - counts[filters[0]] : ends[begin + len(filters) - 1]]
+        place = places[pulses // choice.shape[1]]
+        points = np.ceil(place - _SPREAD / 2)[:, None] + np.arange(_SPREAD)
+        weights = _bump((points - place[:, None]) / (_SPREAD / 2))
+        weights *= share.ravel()[pulses][:, None]
+        points += ((row_of[choice.ravel()[pulses]] - begin) * length)[:, None]
+        trains = np.bincount(points.ravel().astype(int), weights.ravel(), len(filters) * length)
+        yield filters, trains.reshape(len(filters), length)
 
 
 def _bump(offset: ndarray) -> ndarray:
@@ -125,9 +129,9 @@ def _kernel_spectrum(size: int) -> ndarray:
     kernel[at] = np.sinc(at / _FINER) * (0.5 + 0.5 * np.cos(np.pi * at / (half + _FINER)))
     bins = np.arange(size + 1)
     # bump(x) = integral over its support; it is smooth, so a sum over a fine comb is exact enough
-    comb = (np.arange(400) + 0.5) / 200 - 1
+    comb = (np.arange(100) + 0.5) / 50 - 1
     waves = np.cos(np.pi * np.outer(bins / size, comb * _SPREAD / 2))
-    bump = np.sum(waves * _bump(comb), axis=1) * _SPREAD / 400
+    bump = np.sum(waves * _bump(comb), axis=1) * _SPREAD / 100
     spectrum = np.fft.rfft(kernel).real / bump / _FINER
     # nothing of the windowed sinc is left there, and the bump's images are
     spectrum[bins > 0.6 * size] = 0
