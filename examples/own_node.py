@@ -1,4 +1,5 @@
-"""Bring your own algorithm: a spectral subtraction per ear that asks the partner how loud its noise is.
+"""Bring your own algorithm: a spectral subtraction per ear that asks the partner how loud its
+noise is.
 
 Run it with `python examples/own_node.py`.
 """

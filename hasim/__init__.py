@@ -21,10 +21,11 @@ def run(
     algorithm: Node | None = None,
     out: str | Path | None = "runs",
 ) -> RunResult:
-    """Run a scenario (a file, a mapping or a `Scenario`) and keep what came of it in a folder below `out`.
+    """Run a scenario (a file, a mapping or a `Scenario`) and keep what came of it in a folder
+    below `out`.
 
-    `set` overrides dotted paths, as `{"algorithm.mu": 2}`; `algorithm` is a node that is not in any scenario
-    file; with `out=None` nothing is written. The folder is `result.folder`.
+    `set` overrides dotted paths, as `{"algorithm.mu": 2}`; `algorithm` is a node that is not in
+    any scenario file; with `out=None` nothing is written. The folder is `result.folder`.
     """
     import dataclasses
 

@@ -1,4 +1,7 @@
-"""Spatial covariances of speech and noise from masks, shape (ear, frame, bin, channel, channel)."""
+"""Spatial covariances of speech and noise from masks.
+
+Shape (ear, frame, bin, channel, channel).
+"""
 
 from __future__ import annotations
 
@@ -46,9 +49,9 @@ def recursive(
 ) -> tuple[ndarray, ndarray]:
     """Speech and noise covariances after each frame, each (ear, frame, bin, channel, channel).
 
-    R <- forgetting R + (1 - forgetting) w y y^H with w = mask^p for speech and (1 - mask)^p for noise, in
-    frames where `update` (ear, frame) is true; elsewhere R stays as it is. `start` is R before the first
-    frame, each (ear, bin, channel, channel); zero by default.
+    R <- forgetting R + (1 - forgetting) w y y^H, with w = mask^p for speech and (1 - mask)^p for
+    noise, in frames where `update` (ear, frame) is true; elsewhere R stays as it is. `start` is R
+    before the first frame, each (ear, bin, channel, channel); zero by default.
 
     channels (ear, channel, bin, frame), mask (ear, bin, frame).
     """
@@ -75,8 +78,8 @@ def utterance(
 ) -> tuple[ndarray, ndarray]:
     """Speech and noise covariances averaged over the frames where `update` (ear, frame) is true.
 
-    Each (ear, 1, bin, channel, channel), divided by the number of frames, not by the sum of the masks, so
-    that the trade-off parameter mu keeps its meaning.
+    Each (ear, 1, bin, channel, channel), divided by the number of frames, not by the sum of the
+    masks, so that the trade-off parameter mu keeps its meaning.
     """
     weighted = _weighted_outer(channels, mask, mask_power)
     count = np.maximum(update.sum(axis=1), 1)[:, None, None]
@@ -88,9 +91,9 @@ def utterance(
 def covariance_macs(channels: int, bins: int) -> int:
     """MACs of one recursive update of both covariances.
 
-    Per bin: the Hermitian product y y^H has `channels` real and channels (channels - 1) / 2 complex entries,
-    2 and 4 MACs each: 2 channels^2. Its channels^2 real numbers enter two matrices by one scaling and one
-    weighted addition each: 4 channels^2.
+    Per bin: the Hermitian product y y^H has `channels` real and channels (channels - 1) / 2
+    complex entries, 2 and 4 MACs each: 2 channels^2. Its channels^2 real numbers enter two
+    matrices by one scaling and one weighted addition each: 4 channels^2.
     """
     return 6 * channels**2 * bins
 

@@ -1,6 +1,8 @@
-"""What one ear gets of the other's signal: coded as sent, missing where lost or late, concealed as configured.
+"""What one ear gets of the other's signal: coded as sent, missing where lost or late, concealed as
+configured.
 
-Signals are (ear, stream, bin, frame). On the way in, the ear is the sender; on the way out, the receiver.
+Signals are (ear, stream, bin, frame). On the way in, the ear is the sender; on the way out, the
+receiver.
 """
 
 from __future__ import annotations
@@ -27,11 +29,13 @@ class Received:
 
 
 class Exchange:
-    """The way between the ears in one run: a timeline, a codec, and what the microphones' levels are.
+    """The way between the ears in one run: a timeline, a codec, and what the microphones' levels
+    are.
 
-    The full scale of the uniform codecs is fixed before the run, as in a device with a calibrated gain: the
-    codec's headroom above the root mean square of the sender's reference microphone (samples), or of each of
-    its bins (spectrum). `mics` (ear, mic, bin, frame) and `samples` (ear, mic, sample) are the same signals.
+    The full scale of the uniform codecs is fixed before the run, as in a device with a calibrated
+    gain: the codec's headroom above the root mean square of the sender's reference microphone
+    (samples), or of each of its bins (spectrum). `mics` (ear, mic, bin, frame) and `samples` (ear,
+    mic, sample) are the same signals.
     """
 
     def __init__(
@@ -61,7 +65,8 @@ class Exchange:
     def __call__(
         self, channel: str, signal: ndarray, fill: Fill = "zero", *, rounded: bool = True
     ) -> Received:
-        """Send `signal` both ways; where packets are missing, `fill` in silence or the last good packet.
+        """Send `signal` both ways; where packets are missing, `fill` in silence or the last good
+        packet.
 
         With `rounded` false the codec is left out, which makes the exchange linear in the signal.
         """
@@ -84,8 +89,8 @@ class Exchange:
         hops = waveform.reshape(*signal.shape[:2], frames, hop)
         if rounded:
             hops = self.codec.encode_decode(hops, self.full_scale[:, None, None, None])
-        # Hop j travels in packet j + lag; the hops whose packet would come after the last frame lie beyond
-        # the end of the sound: not missing, but silent.
+        # Hop j travels in packet j + lag; the hops whose packet would come after the last frame
+        # lie beyond the end of the sound: not missing, but silent.
         lag = deliveries.lag_frames
         present = np.ones((2, frames), dtype=bool)
         present[:, : frames - lag] = deliveries.on_time[:, lag:]
@@ -108,8 +113,8 @@ def payload_bits(codec: CodecSpec, front_end: FrontEndSpec, streams: int = 1) ->
 def filtered_lag_frames(codec: CodecSpec, front_end: FrontEndSpec) -> int:
     """Packets that the receiver of a filter output lags behind.
 
-    A filter output is final only after overlap-add: as samples, the last hop that frame n of the receiver
-    needs leaves with the sender's frame n + lag. A spectrum has no lag.
+    A filter output is final only after overlap-add: as samples, the last hop that frame n of the
+    receiver needs leaves with the sender's frame n + lag. A spectrum has no lag.
     """
     if codec.domain == "spectrum":
         return 0
@@ -117,7 +122,8 @@ def filtered_lag_frames(codec: CodecSpec, front_end: FrontEndSpec) -> int:
 
 
 def _concealed(packets: ndarray, present: ndarray, fill: Fill) -> ndarray:
-    """(ear, stream, number, packet) with missing packets silent, or the last one that was present."""
+    """(ear, stream, number, packet) with missing packets silent, or the last one that was
+    present."""
     if present.all():
         return packets.copy()
     if fill == "zero":

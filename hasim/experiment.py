@@ -36,7 +36,8 @@ EARS = ("left", "right")
 def run(scenario: Scenario, progress: Progress = lambda _: None) -> RunResult:
     """Render the scene, play time, enhance through the timeline, judge.
 
-    The same scenario gives the same result to the last bit, on one machine with one set of versions.
+    The same scenario gives the same result to the last bit, on one machine with one set of
+    versions.
     """
     progress("scene")
     scene = render_scene(scenario)
@@ -79,7 +80,8 @@ def programs(scenario: Scenario) -> tuple[Program, Program]:
 
 
 def enhance(scenario: Scenario, scene: Scene, timeline: Timeline) -> tuple[Enhanced, ndarray]:
-    """The node algorithm on the whole scene, and the microphones' spectra (ear, mic, bin, frame)."""
+    """The node algorithm on the whole scene, and the microphones' spectra (ear, mic, bin,
+    frame)."""
     mics = analyse(scene.mixture, scenario.front_end)
     exchange = Exchange(timeline, scenario.link.codec, scenario.front_end, mics, scene.mixture)
     return scenario.algorithm.enhance(mics, exchange, mask_source(scenario, scene)), mics
@@ -140,7 +142,8 @@ def as_heard(
 ) -> ndarray:
     """(ear, sample) as played: frames not ready in time replaced as `playout.missed` says.
 
-    `bypass` (ear, mic, bin, frame) is what a late frame is replaced with; None, or "mute", for silence.
+    `bypass` (ear, mic, bin, frame) is what a late frame is replaced with; None, or "mute", for
+    silence.
     """
     in_time = timeline.heard[:, None, :]
     if bypass is None or scenario.playout.missed == "mute":
@@ -149,7 +152,8 @@ def as_heard(
 
 
 def random_streams(seed: int) -> Callable[[str], np.random.Generator]:
-    """A generator for each name: a change in one station leaves the others' random numbers alone."""
+    """A generator for each name: a change in one station leaves the others' random numbers
+    alone."""
 
     def stream(name: str) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(name.encode())]))

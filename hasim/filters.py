@@ -1,15 +1,16 @@
 """Multichannel Wiener filters from speech and noise covariances, batched over everything in front.
 
-Covariances are Hermitian, (..., channel, channel); weights are (..., channel), and the output of a filter is
-w^H y. Channel 0 is the reference. With R_s and R_n the covariances of speech and noise, e the first unit
-vector and mu the weight of noise reduction against speech distortion:
+Covariances are Hermitian, (..., channel, channel); weights are (..., channel), and the output of a
+filter is w^H y. Channel 0 is the reference. With R_s and R_n the covariances of speech and noise,
+e the first unit vector and mu the weight of noise reduction against speech distortion:
 
-    gevd        w = Q diag(l / (l + mu), first `rank`) Q^-1 e,  R_s q = l R_n q   (Serizel et al. 2014)
-    sdw_mwf     w = (R_s + mu R_n)^-1 R_s e                                       (Doclo et al. 2007)
-    rank1_mwf   w = R_n^-1 R_s e / (mu + tr(R_n^-1 R_s))                          (Souden et al. 2010)
-    mvdr        rank1_mwf with mu = 0
+    gevd       w = Q diag(l / (l + mu), first `rank`) Q^-1 e, R_s q = l R_n q  (Serizel et al. 2014)
+    sdw_mwf    w = (R_s + mu R_n)^-1 R_s e                                     (Doclo et al. 2007)
+    rank1_mwf  w = R_n^-1 R_s e / (mu + tr(R_n^-1 R_s))                        (Souden et al. 2010)
+    mvdr       rank1_mwf with mu = 0
 
-The noise covariance is loaded with a small multiple of its trace, so silent and single-talker bins are safe.
+The noise covariance is loaded with a small multiple of its trace, so silent and single-talker bins
+are safe.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def weights(
 
 
 def apply(filter_weights: ndarray, channels: ndarray) -> ndarray:
-    """w^H y: weights (ear, frame, bin, channel), one frame or all, on (ear, channel, bin, frame)."""
+    """w^H y: weights (ear, frame, bin, channel), one frame or all, on (ear, channel, bin,
+    frame)."""
     conjugate = np.moveaxis(filter_weights.conj(), (0, 1, 2, 3), (0, 3, 2, 1))
     output = conjugate[:, 0] * channels[:, 0]
     for channel in range(1, channels.shape[1]):
@@ -72,11 +74,12 @@ def loaded(noise: ndarray) -> ndarray:
 def filter_macs(name: FilterName, channels: int, bins: int, rank: int = 1) -> int:
     """MACs of computing the weights once in every bin, a complex MAC being four real ones.
 
-    gevd: Cholesky factor C^3 / 6, whitening by two triangular solves C^3, back-substitution C^2 / 2 complex
-    MACs; the eigenvector in closed form for up to three channels and rank 1 (about 20 C complex MACs for
-    characteristic polynomial and adjugate), else 9 C^3 (QR iteration with vectors; Golub and Van Loan,
-    Matrix Computations, section 8.3). The others: one linear system, C^3 / 3 + C^2 per right-hand side
-    (one for sdw_mwf, C for the two of rank 1). Square roots and divisions are counted as 8 MACs each, 2 C.
+    gevd: Cholesky factor C^3 / 6, whitening by two triangular solves C^3, back-substitution C^2 /
+    2 complex MACs; the eigenvector in closed form for up to three channels and rank 1 (about 20 C
+    complex MACs for characteristic polynomial and adjugate), else 9 C^3 (QR iteration with
+    vectors; Golub and Van Loan, Matrix Computations, section 8.3). The others: one linear system,
+    C^3 / 3 + C^2 per right-hand side (one for sdw_mwf, C for the two of rank 1). Square roots and
+    divisions are counted as 8 MACs each, 2 C.
     """
     c = channels
     if name == "gevd":
@@ -93,24 +96,27 @@ def apply_macs(channels: int, bins: int) -> int:
 
 
 def _gevd(speech: ndarray, noise: ndarray, mu: float, rank: int) -> ndarray:
-    """Any rank and size, through the whitened eigenvalue problem L^-1 R_s L^-H u = l u, R_n = L L^H."""
+    """Any rank and size, through the whitened eigenvalue problem L^-1 R_s L^-H u = l u, R_n = L
+    L^H."""
     lower = np.linalg.cholesky(noise)
     half = np.linalg.solve(lower, speech)  # L^-1 R_s
     whitened = np.linalg.solve(lower, np.swapaxes(half.conj(), -1, -2))  # L^-1 R_s L^-H
     values, vectors = np.linalg.eigh((whitened + np.swapaxes(whitened.conj(), -1, -2)) / 2)
     values, vectors = np.maximum(values[..., -rank:], 0.0), vectors[..., -rank:]
     gain = np.divide(values, values + mu, out=np.zeros_like(values), where=values > 0)
-    # q = L^-H u, and the matching row of Q^-1 is u^H L^H, of which only the reference's column is needed.
+    # q = L^-H u, and the matching row of Q^-1 is u^H L^H, of which only the reference's column is
+    # needed.
     reference = np.einsum("...cr,...c->...r", vectors.conj(), lower[..., 0, :].conj())
     white = np.einsum("...cr,...r->...c", vectors, gain * reference)
     return np.linalg.solve(np.swapaxes(lower.conj(), -1, -2), white[..., None])[..., 0]
 
 
 def _gevd_rank_1(speech: ndarray, noise: ndarray, mu: float) -> ndarray:
-    """Rank 1 and up to three channels in closed form: w = l / (l + mu) q (q^H R_n e) with q^H R_n q = 1.
+    """Rank 1 and up to three channels in closed form: w = l / (l + mu) q (q^H R_n e) with q^H R_n
+    q = 1.
 
-    Written out over channels, each entry a whole array, because small batched factorisations spend their time
-    in calls: this is the path that every frame of the TANGO family takes.
+    Written out over channels, each entry a whole array, because small batched factorisations spend
+    their time in calls: this is the path that every frame of the TANGO family takes.
     """
     size = noise.shape[-1]
     r_s = [[speech[..., i, j] for j in range(size)] for i in range(size)]
@@ -163,7 +169,8 @@ def _whiten(lower: Entries, matrix: Entries) -> Entries:
 
 
 def _principal(matrix: Entries) -> tuple[ndarray, list[ndarray]]:
-    """Largest eigenvalue and unit eigenvector of Hermitian matrices given by their lower triangle."""
+    """Largest eigenvalue and unit eigenvector of Hermitian matrices given by their lower
+    triangle."""
     size = len(matrix)
     if size == 1:
         return matrix[0][0], [np.ones_like(matrix[0][0], dtype=complex)]
@@ -185,7 +192,8 @@ def _principal_2(matrix: Entries) -> tuple[ndarray, list[ndarray], ndarray]:
     mean, half = (a + d) / 2, (a - d) / 2
     radius = np.sqrt(half**2 + _power(b))
     value = mean + radius
-    # Both (value - d, b) and (conj b, value - a) are eigenvectors; the longer one has lost no digits.
+    # Both (value - d, b) and (conj b, value - a) are eigenvectors; the longer one has lost no
+    # digits.
     first = half >= 0
     x = np.where(first, half + radius, b.conj())
     y = np.where(first, b, radius - half)
@@ -205,8 +213,8 @@ def _principal_3(matrix: Entries) -> tuple[ndarray, list[ndarray], ndarray]:
     determinant = a * d * f + 2 * (b * c.conj() * e).real - a * ee - d * cc - f * bb
     cosine = np.clip(determinant / (2 * safe_p**3), -1.0, 1.0)
     top = 2 * p * np.cos(np.arccos(cosine) / 3)
-    # The adjugate of A - top I is a multiple of u u^H; take its column with the largest diagonal entry.
-    # A = [[a, b*, c*], [b, d, e*], [c, e, f]].
+    # The adjugate of A - top I is a multiple of u u^H; take its column with the largest diagonal
+    # entry. A = [[a, b*, c*], [b, d, e*], [c, e, f]].
     a, d, f = a - top, d - top, f - top
     diagonal = [d * f - ee, a * f - cc, a * d - bb]
     adj_10 = c * e.conj() - b * f

@@ -1,7 +1,7 @@
 """The analysis and synthesis that frame-based nodes share, causal and with perfect reconstruction.
 
-Frame n covers the `window` samples that end where hop n ends: samples [(n + 1) hop - window, (n + 1) hop).
-It is complete at (n + 1) hop / sample rate. After overlap-add of frame n the samples up to
+Frame n covers the `window` samples that end where hop n ends: samples [(n + 1) hop - window, (n +
+1) hop). It is complete at (n + 1) hop / sample rate. After overlap-add of frame n the samples up to
 (n + 2) hop - synthesis_window are final. Waveforms are (..., sample), spectra (..., bin, frame).
 """
 
@@ -25,9 +25,11 @@ class FrontEndSpec(Spec):
     hop: int = Field(256, ge=8, le=2048)
     """Samples from one frame to the next."""
     synthesis_window: int | None = Field(None, ge=16, le=4096)
-    """Synthesis window in samples, the algorithmic latency; shorter than `window` makes an asymmetric pair."""
+    """Synthesis window in samples, the algorithmic latency; shorter than `window` makes an
+    asymmetric pair."""
     shape: Literal["hann", "sqrt_hann"] = "hann"
-    """Analysis window of the symmetric pair; the synthesis window is its dual, so reconstruction is perfect."""
+    """Analysis window of the symmetric pair; the synthesis window is its dual, so reconstruction
+    is perfect."""
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> FrontEndSpec:
@@ -40,7 +42,8 @@ class FrontEndSpec(Spec):
             )
         if synthesis % self.hop or synthesis < 2 * self.hop:
             raise ValueError(
-                f"the synthesis window must be 2, 3, ... hops long (got {synthesis} samples, hop {self.hop})"
+                "the synthesis window must be 2, 3, ... hops long "
+                f"(got {synthesis} samples, hop {self.hop})"
             )
         return self
 
@@ -61,7 +64,8 @@ def frames_for(samples: int, front_end: FrontEndSpec) -> int:
 
 
 def analyse(waveform: ndarray, front_end: FrontEndSpec) -> ndarray:
-    """Spectra (..., bin, frame) of a waveform (..., sample), zero before its start and after its end."""
+    """Spectra (..., bin, frame) of a waveform (..., sample), zero before its start and after its
+    end."""
     window, hop = front_end.window, front_end.hop
     frames = frames_for(waveform.shape[-1], front_end)
     padded = np.zeros((*waveform.shape[:-1], window + (frames - 1) * hop))
@@ -102,8 +106,8 @@ def synthesis_window(front_end: FrontEndSpec) -> ndarray:
 def transform_macs(front_end: FrontEndSpec) -> int:
     """MACs of one windowed real transform, forward or back.
 
-    A real FFT of N samples takes about 2.5 N log2(N) floating-point operations, two to a MAC; the window
-    (and, going back, overlap-add) takes N more MACs.
+    A real FFT of N samples takes about 2.5 N log2(N) floating-point operations, two to a MAC; the
+    window (and, going back, overlap-add) takes N more MACs.
     """
     return round(1.25 * front_end.window * np.log2(front_end.window)) + front_end.window
 
@@ -121,10 +125,12 @@ def _window_pair(front_end: FrontEndSpec) -> tuple[ndarray, ndarray]:
 
 
 def _asymmetric_pair(front_end: FrontEndSpec) -> tuple[ndarray, ndarray]:
-    """A long analysis and a short synthesis window whose product is a Hann window of the synthesis length.
+    """A long analysis and a short synthesis window whose product is a Hann window of the synthesis
+    length.
 
-    Mauler and Martin, "A low delay, variable resolution, perfect reconstruction spectral analysis-synthesis
-    system for speech enhancement", EUSIPCO 2007, equations 5 to 9 (without their zero tail).
+    Mauler and Martin, "A low delay, variable resolution, perfect reconstruction spectral
+    analysis-synthesis system for speech enhancement", EUSIPCO 2007, equations 5 to 9 (without
+    their zero tail).
     """
     window, synthesis = front_end.window, front_end.synthesis_samples
     half = synthesis // 2

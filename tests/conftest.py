@@ -22,7 +22,8 @@ def hand_made_timeline(
     lags: dict[str, int] | None = None,
     computed: ndarray | None = None,
 ) -> Timeline:
-    """A timeline in which everything is in time except the packets (receiving ear, packet) in `lost`."""
+    """A timeline in which everything is in time except the packets (receiving ear, packet) in
+    `lost`."""
     frames = frames_for(samples, front_end)
     hop_ns = front_end.hop * 62_500
     released = np.broadcast_to((np.arange(frames) + 1) * hop_ns, (2, frames))
@@ -50,9 +51,11 @@ def hand_made_timeline(
 
 
 def two_source_scene(rng: np.random.Generator, samples: int = 12_000) -> tuple[ndarray, ndarray]:
-    """A target and a noise (ear, mic, sample), each a modulated noise through its own short responses.
+    """A target and a noise (ear, mic, sample), each a modulated noise through its own short
+    responses.
 
-    The microphones of an ear hear nearly the same, as on a head: it takes the partner to tell sources apart.
+    The microphones of an ear hear nearly the same, as on a head: it takes the partner to tell
+    sources apart.
     """
 
     def source(response_length: int) -> ndarray:

@@ -1,9 +1,10 @@
 """The slow literal twin: both ears stepped frame by frame inside SimPy events, one bin at a time.
 
-hasim plays time first and then enhances all frames at once. Here a frame's arithmetic happens inside its
-events: samples are captured, packets carry numbers, filters see only what has arrived so far. Nothing of
-hasim's transforms, covariances, filters, exchange or simulation is used; what is shared are the Specs, the
-cost of each step, the codec's rounding of one packet, and the oracle masks.
+hasim plays time first and then enhances all frames at once. Here a frame's arithmetic happens
+inside its events: samples are captured, packets carry numbers, filters see only what has arrived
+so far. Nothing of hasim's transforms, covariances, filters, exchange or simulation is used; what
+is shared are the Specs, the cost of each step, the codec's rounding of one packet, and the oracle
+masks.
 """
 
 from __future__ import annotations
@@ -145,7 +146,8 @@ class Ear:
         return self.turns.setdefault((frame, segment), self.twin.env.event())
 
     def receive(self, channel: str, frame: int, lag: int, until_ns: int) -> Generator:
-        """Wait for the packet, at most until `until_ns`; then whatever of the window is in the mailbox."""
+        """Wait for the packet, at most until `until_ns`; then whatever of the window is in the
+        mailbox."""
         twin = self.twin
         packet = min(
             frame + lag, twin.frames - 1
@@ -235,7 +237,8 @@ class Ear:
         self.spectra[:, frame] = self.with_partner("final", here, mask, complete)
 
     def reception(self, hops: list[ndarray | None]) -> tuple[ndarray, bool]:
-        """(stream, bin) of the received window, silent where hops are missing, and whether none is."""
+        """(stream, bin) of the received window, silent where hops are missing, and whether none
+        is."""
         twin = self.twin
         streams = next(
             (len(h) for h in hops if h is not None), MICS if self.node.kind == "centralised" else 1

@@ -27,7 +27,8 @@ def test_case_31_gaussian_loading_4_at_6_bits(rng):
 
 @pytest.mark.parametrize(("level_db", "expected"), [(-10, 38.8), (-30, 36.7)])
 def test_mulaw_is_flat_over_level(level_db, expected):
-    """Published check values for mu = 255, 8 bits and a sine; +-1 dB for the phase of the rounding."""
+    """Published check values for mu = 255, 8 bits and a sine; +-1 dB for the phase of the
+    rounding."""
     sine = 10 ** (level_db / 20) * np.sin(2 * np.pi * 0.0123456 * np.arange(100_000))
     assert sqnr_db(MuLaw(), sine) == pytest.approx(expected, abs=1.0)
 

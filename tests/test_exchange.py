@@ -96,7 +96,8 @@ def test_a_filter_output_as_samples_travels_in_later_packets(waveform, front_end
 
 
 def test_full_scale_follows_each_ears_microphone(waveform):
-    """The right ear is 20 dB quieter; at 8 bits both directions keep the same ratio to rounding noise."""
+    """The right ear is 20 dB quieter; at 8 bits both directions keep the same ratio to rounding
+    noise."""
     front_end = FrontEndSpec()
     exchange, mics = exchange_of(waveform, Pcm(bits=8), front_end)
     signal = exchange("reference", mics[:, :1]).signal

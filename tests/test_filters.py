@@ -1,4 +1,5 @@
-"""Filters against slow literal versions (SciPy's general eigensolver, bin by bin) and against their limits."""
+"""Filters against slow literal versions (SciPy's general eigensolver, bin by bin) and against
+their limits."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ def test_closed_form_equals_the_general_path(channels, rng):
 
 @pytest.mark.parametrize("channels", [2, 3])
 def test_closed_form_survives_equal_eigenvalues(channels):
-    """With R_s a multiple of R_n every direction is an eigenvector; the gain is what remains defined."""
+    """With R_s a multiple of R_n every direction is an eigenvector; the gain is what remains
+    defined."""
     speech = np.broadcast_to(2.0 * np.eye(channels, dtype=complex), (4, channels, channels))
     noise = np.broadcast_to(np.eye(channels, dtype=complex), (4, channels, channels))
     weights = filters.weights("gevd", speech, noise, mu=1.0)

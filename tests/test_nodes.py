@@ -100,7 +100,8 @@ def test_case_37_with_everything_lost_local_only_is_local_exactly(kind, covarian
 
 @pytest.mark.parametrize("kind", LINKED)
 def test_the_partner_helps(kind):
-    """Over twenty scenes every linked algorithm beats the local one in SNR, by three standard errors."""
+    """Over twenty scenes every linked algorithm beats the local one in SNR, by three standard
+    errors."""
     gains = []
     for seed in range(20):
         target, noise = two_source_scene(np.random.default_rng(seed), SAMPLES)
@@ -140,10 +141,8 @@ def test_the_future_does_not_change_the_past(kind, rng):
 @pytest.mark.parametrize("kind", [Local, MnTango])
 def test_a_skipped_frame_teaches_nothing(kind, rng):
     """Skipping frames 20 to 29 leaves the later ones as if those had never been captured."""
-    if kind is MnTango:
-        codec = Float32(domain="spectrum")  # a packet a frame: nothing of a skipped frame overlaps
-    else:
-        codec = Float32()
+    # a packet a frame: nothing of a skipped frame overlaps
+    codec = Float32(domain="spectrum")
     computed = np.ones((2, FRAMES), dtype=bool)
     computed[:, 20:30] = False
     run = Run(kind(), rng, computed=computed, codec=codec)
@@ -214,7 +213,8 @@ def test_sixteen_bits_are_nearly_exact(kind, rng):
 
 
 def test_the_order_of_the_steps_is_the_difference():
-    """MN-TANGO sends before it computes anything; TANGO only after its first stage, a hop behind."""
+    """MN-TANGO sends before it computes anything; TANGO only after its first stage, a hop
+    behind."""
     mn_tango = MnTango().program(FrontEndSpec(), Pcm())
     assert mn_tango[0] == Send("reference", 4096, while_capturing=True)
     tango = Tango().program(FrontEndSpec(), Pcm())

@@ -1,4 +1,5 @@
-"""How fast a run is, once its scene is there; the literal twin's time beside it. `pytest -m benchmark -s`."""
+"""How fast a run is, once its scene is there; the literal twin's time beside it. `pytest -m
+benchmark -s`."""
 
 from __future__ import annotations
 

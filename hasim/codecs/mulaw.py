@@ -15,7 +15,8 @@ MU = 255.0
 
 
 class MuLaw(Spec):
-    """`bits` per number on a logarithmic scale: a nearly constant ratio of signal to rounding noise."""
+    """`bits` per number on a logarithmic scale: a nearly constant ratio of signal to rounding
+    noise."""
 
     kind: Literal["mulaw"] = "mulaw"
     bits: int = Field(8, ge=1, le=16)
@@ -24,7 +25,8 @@ class MuLaw(Spec):
     """Full scale above the microphone's root mean square."""
 
     def encode_decode(self, values: ndarray, full_scale: ndarray | float) -> ndarray:
-        """`values` (real or complex, any shape) as the receiver decodes them; clipped at `full_scale`."""
+        """`values` (real or complex, any shape) as the receiver decodes them; clipped at
+        `full_scale`."""
         if np.iscomplexobj(values):
             real = self.encode_decode(values.real, full_scale)
             return real + 1j * self.encode_decode(values.imag, full_scale)

@@ -23,7 +23,8 @@ class Pcm(Spec):
     """Full scale above the microphone's root mean square; less clips the peaks of speech."""
 
     def encode_decode(self, values: ndarray, full_scale: ndarray | float) -> ndarray:
-        """`values` (real or complex, any shape) as the receiver decodes them; clipped at `full_scale`."""
+        """`values` (real or complex, any shape) as the receiver decodes them; clipped at
+        `full_scale`."""
         return round_midrise(values, full_scale, self.bits)
 
     def bits_for(self, numbers: int, parts: int = 1) -> int:
@@ -41,7 +42,8 @@ def round_midrise(values: ndarray, full_scale: ndarray | float, bits: int) -> nd
         return real + 1j * round_midrise(values.imag, full_scale, bits)
     step = 2.0 * np.asarray(full_scale) / 2**bits
     safe = np.where(step > 0, step, 1.0)  # a silent microphone has no full scale, and sends zeros
-    # Digital silence lies on a threshold: a little more, so that rounding errors do not choose its side.
+    # Digital silence lies on a threshold: a little more, so that rounding errors do not choose its
+    # side.
     level = np.floor(values / safe + 1e-9)
     level = np.clip(level, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     return (level + 0.5) * step

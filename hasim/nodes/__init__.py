@@ -1,4 +1,5 @@
-"""Shelf: the node algorithms, told apart by `kind`; other packages add theirs as entry points `hasim.nodes`."""
+"""Shelf: the node algorithms, told apart by `kind`; other packages add theirs as entry points
+`hasim.nodes`."""
 
 from __future__ import annotations
 

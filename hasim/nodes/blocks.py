@@ -34,7 +34,8 @@ def raw_exchange(
 
 
 def filtered_exchange(channel: str, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
-    """From a filter output to the partner's: as samples it is transformed back and forth, one hop later."""
+    """From a filter output to the partner's: as samples it is transformed back and forth, one hop
+    later."""
     send = Send(channel, payload_bits(codec, front_end))
     receive = Receive(channel, filtered_lag_frames(codec, front_end))
     if codec.domain == "spectrum":
@@ -47,10 +48,11 @@ def filtered_exchange(channel: str, front_end: FrontEndSpec, codec: CodecSpec) -
 def buffers(
     front_end: FrontEndSpec, codec: CodecSpec | None = None, streams: int = 0
 ) -> tuple[Item, ...]:
-    """Samples, spectra, window tables and packets, at 32 bits a number; `streams` of them exchanged.
+    """Samples, spectra, window tables and packets, at 32 bits a number; `streams` of them
+    exchanged.
 
-    A received stream has its own samples and spectrum; a filter output waits `lag` frames for its partner's,
-    so the local spectra of those frames are kept too (counted once per stream).
+    A received stream has its own samples and spectrum; a filter output waits `lag` frames for its
+    partner's, so the local spectra of those frames are kept too (counted once per stream).
     """
     spectrum = 2 * FLOAT_BYTES * front_end.bins
     items = [

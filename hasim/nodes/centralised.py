@@ -1,4 +1,5 @@
-"""All four microphones at both ears: the upper bound that the distributed algorithms are measured against."""
+"""All four microphones at both ears: the upper bound that the distributed algorithms are measured
+against."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from hasim.stft import FrontEndSpec
 
 
 class Centralised(ExchangingNode):
-    """Both raw microphones are exchanged: twice the bits of the TANGO family, and a filter of four channels."""
+    """Both raw microphones are exchanged: twice the bits of the TANGO family, and a filter of four
+    channels."""
 
     kind: Literal["centralised"] = "centralised"
 

@@ -37,12 +37,15 @@ class PrecisionSpec(Spec):
 
 
 class MaskDrivenNode(Spec):
-    """Masks, covariances and a spatial filter: what the nodes of the TANGO family have in common."""
+    """Masks, covariances and a spatial filter: what the nodes of the TANGO family have in
+    common."""
 
     masks: Literal["oracle"] = "oracle"
-    """Where the masks come from; oracle masks stand for a perfect network, at the network's cost."""
+    """Where the masks come from; oracle masks stand for a perfect network, at the network's
+    cost."""
     oracle_mask: OracleMask = "irm1"
-    """Ideal ratio mask of amplitudes or powers, ideal binary, ideal amplitude, phase-sensitive mask."""
+    """Ideal ratio mask of amplitudes or powers, ideal binary, ideal amplitude, phase-sensitive
+    mask."""
     groups: Literal[0, 1, 2, 4, 6, 8, 10] = 0
     """Recurrent groups of the compact multi-node network; 0 is the paper's full network."""
     precision: PrecisionSpec = PrecisionSpec()
@@ -92,8 +95,8 @@ class MaskDrivenNode(Spec):
     ) -> ndarray:
         """Weights (ear, frame, bin, channel), one frame of them for whole-utterance covariances.
 
-        channels (ear, channel, bin, frame), mask (ear, bin, frame); the covariances learn from the frames
-        where `update` (ear, frame) is true.
+        channels (ear, channel, bin, frame), mask (ear, bin, frame); the covariances learn from the
+        frames where `update` (ear, frame) is true.
         """
         spec = self.covariance
         if not isinstance(spec, Recursive):
@@ -127,8 +130,8 @@ class ExchangingNode(MaskDrivenNode):
     """A mask-driven node whose last filter uses a signal of the partner."""
 
     concealment: Literal["zero", "repeat", "local_only"] = "local_only"
-    """Instead of a missing frame of the partner: silence, its last packet, or the filter of the local
-    microphones alone, with the missing frame kept out of the covariances."""
+    """Instead of a missing frame of the partner: silence, its last packet, or the filter of the
+    local microphones alone, with the missing frame kept out of the covariances."""
 
     @property
     def fill(self) -> Literal["zero", "repeat"]:
@@ -138,7 +141,8 @@ class ExchangingNode(MaskDrivenNode):
     def partner_filter(
         self, mics: ndarray, partner: Received, mask: ndarray, exchange: Exchange
     ) -> ndarray:
-        """Weights (ear, frame, bin, channel) over the local microphones and the partner's streams."""
+        """Weights (ear, frame, bin, channel) over the local microphones and the partner's
+        streams."""
         hop_s = exchange.timeline.hop_ns * 1e-9
         channels = np.concatenate([mics, partner.signal], axis=1)
         computed, arrived = exchange.computed, partner.arrived
@@ -154,7 +158,8 @@ class ExchangingNode(MaskDrivenNode):
         return np.where(arrived[:, :, None, None], weights, local)
 
     def partner_filter_steps(self, channels: int, front_end: FrontEndSpec) -> Program:
-        """The last filter; with `local_only` the filter of the local microphones is kept ready beside it."""
+        """The last filter; with `local_only` the filter of the local microphones is kept ready
+        beside it."""
         steps = self.filter_steps("final", channels, front_end)
         if self.concealment == "local_only":
             steps = self.filter_steps("fallback", MICS, front_end)[:2] + steps

@@ -1,7 +1,8 @@
-"""Adapter for algorithms written as one step per frame: subclass, give a `kind`, and say how to `start`.
+"""Adapter for algorithms written as one step per frame: subclass, give a `kind`, and say how to
+`start`.
 
-What a step hands to its partner arrives with the partner's next frame, as the spectrum it is, through the
-codec and the losses of the link.
+What a step hands to its partner arrives with the partner's next frame, as the spectrum it is,
+through the codec and the losses of the link.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class Stepper(Protocol):
     """One ear's algorithm with its state."""
 
     def step(self, mics: ndarray, partner: ndarray | None) -> tuple[ndarray | None, ndarray]:
-        """(mic, bin) and the partner's previous (bin,), None where missing -> (to partner (bin,), output (bin,))."""
+        """(mic, bin) and the partner's previous (bin,), None where missing -> (to partner (bin,),
+        output (bin,))."""
 
 
 class FrameByFrame(Spec):

@@ -1,8 +1,9 @@
 """Inverted TANGO: exchange the raw references first, multi-node network before single-node network
 (paper, Fig. 1b).
 
-The paper leaves the wiring open; both choices are parameters. After the first filter there may be a second
-exchange (of its output), and the first filter may use the partner's reference or the local microphones alone.
+The paper leaves the wiring open; both choices are parameters. After the first filter there may be
+a second exchange (of its output), and the first filter may use the partner's reference or the
+local microphones alone.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from hasim.stft import FrontEndSpec
 
 class _Inverted(ExchangingNode):
     second_exchange: bool = False
-    """Send the first filter's output too, and let the last filter use it instead of the raw reference."""
+    """Send the first filter's output too, and let the last filter use it instead of the raw
+    reference."""
     first_filter: Literal["all", "local"] = "all"
-    """Channels of the first filter: with the partner's reference, or the local microphones alone."""
+    """Channels of the first filter: with the partner's reference, or the local microphones
+    alone."""
 
     def _second_input(self, reference: ndarray, filtered: ndarray) -> ndarray:
         """What the second network looks at, (ear, bin, frame)."""

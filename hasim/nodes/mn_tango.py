@@ -1,4 +1,5 @@
-"""MN-TANGO: one exchange of the raw reference microphones, one network, one filter (paper, Fig. 1c)."""
+"""MN-TANGO: one exchange of the raw reference microphones, one network, one filter (paper, Fig.
+1c)."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from hasim.stft import FrontEndSpec
 
 
 class MnTango(ExchangingNode):
-    """Masks from local and remote reference; filter over the local microphones and the remote reference."""
+    """Masks from local and remote reference; filter over the local microphones and the remote
+    reference."""
 
     kind: Literal["mn_tango"] = "mn_tango"
 

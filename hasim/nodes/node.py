@@ -1,4 +1,5 @@
-"""What a node algorithm is: a `program` (what the device does per frame) and `enhance` (what comes out).
+"""What a node algorithm is: a `program` (what the device does per frame) and `enhance` (what comes
+out).
 
 Arrays are (ear, mic|stream|channel, bin, frame); both ears and all frames at once.
 """
@@ -18,7 +19,8 @@ from hasim.program import Program
 from hasim.stft import FrontEndSpec
 
 Masks = Callable[..., ndarray]
-"""masks(network, *inputs) -> (ear, bin, frame): `network` is "sn_dnn" or "mn_dnn", inputs (ear, bin, frame)."""
+"""masks(network, *inputs) -> (ear, bin, frame): `network` is "sn_dnn" or "mn_dnn", inputs (ear,
+bin, frame)."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Enhanced:
 
     output: ndarray  # (ear, bin, frame)
     through: Callable[[ndarray], ndarray] | None = None
-    """Sends other signals (ear, mic, bin, frame) through the same weights and losses, without rounding;
-    None where the algorithm does not tell its weights."""
+    """Sends other signals (ear, mic, bin, frame) through the same weights and losses, without
+    rounding; None where the algorithm does not tell its weights."""
     taps: dict[str, ndarray] = field(default_factory=dict)
     """Intermediate signals (ear, bin, frame) by name, in the order of the signal's path."""
     masks: dict[str, ndarray] = field(default_factory=dict)
@@ -49,4 +51,5 @@ class Node(Protocol):
         """What has to lie in the device's memory."""
 
     def enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
-        """Enhance (ear, mic, bin, frame); what the other ear knows comes through `exchange` alone."""
+        """Enhance (ear, mic, bin, frame); what the other ear knows comes through `exchange`
+        alone."""

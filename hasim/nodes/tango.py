@@ -1,4 +1,5 @@
-"""Two-stage TANGO: filter locally, exchange the result, filter again (paper, Fig. 1a; Furnon et al. 2021)."""
+"""Two-stage TANGO: filter locally, exchange the result, filter again (paper, Fig. 1a; Furnon et
+al. 2021)."""
 
 from __future__ import annotations
 
@@ -19,8 +20,9 @@ from hasim.stft import FrontEndSpec
 
 
 class Tango(ExchangingNode):
-    """Stage 1: local mask, filter over two microphones -> z. Stage 2: mask from local reference and the
-    partner's z, filter over the local microphones and that z (masked with the local mask for statistics)."""
+    """Stage 1: local mask, filter over two microphones -> z. Stage 2: mask from local reference
+    and the partner's z, filter over the local microphones and that z (masked with the local mask
+    for statistics)."""
 
     kind: Literal["tango"] = "tango"
 
