@@ -272,7 +272,7 @@ class _Reader:
         if event.style:  # quoted, or a block of text
             return Node(event.value, place)
         value = _resolved(event.value)
-        if isinstance(value, int) and re.fullmatch(r"[-+]?0[0-9]+", event.value):
+        if re.fullmatch(r"[-+]?0[0-7]+", event.value) and int(event.value, 8) != value:
             warning = Problem(
                 place, ".".join(self.path), f"{event.value} is read as {value}", None, "not octal"
             )

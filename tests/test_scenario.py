@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -456,7 +457,8 @@ _FUZZ = settings(
 def _refused_or_fine(call) -> None:
     """Whatever happens, it is a Scenario or readable lines."""
     try:
-        call()
+        with warnings.catch_warnings(action="ignore", category=ScenarioWarning):
+            call()
     except ScenarioError as error:
         assert error.problems  # noqa: PT017
         for line in str(error).split("\n"):
