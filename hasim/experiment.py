@@ -18,7 +18,7 @@ from hasim import metrics, simulation, verdict
 from hasim.exchange import Exchange
 from hasim.links import offered_kbps
 from hasim.losses import Bernoulli, Gilbert, LossList, LossSpec
-from hasim.masks import oracle_mask
+from hasim.masks import OracleMask, oracle_mask
 from hasim.memory import Ledger
 from hasim.metrics import Judged, Unscored
 from hasim.nodes import Enhanced, Masks
@@ -89,7 +89,7 @@ def enhance(scenario: Scenario, scene: Scene, timeline: Timeline) -> tuple[Enhan
 
 def mask_source(scenario: Scenario, scene: Scene) -> Masks:
     """Where the scenario's masks come from: here, from speech and noise at each ear's reference."""
-    kind = getattr(scenario.algorithm, "oracle_mask", None)
+    kind: OracleMask = getattr(scenario.algorithm, "oracle_mask", "irm1")
 
     def oracle(network: str, *inputs: ndarray) -> ndarray:
         speech = analyse(scene.target.full[:, 0], scenario.front_end)
