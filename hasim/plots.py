@@ -1,0 +1,383 @@
+"""Figures of a run: the scene from above, spectrograms, the first frames in time, masks, link loss.
+
+The door to matplotlib: arrays and records in, a `Figure` out (never pyplot, so no global state),
+and `png_bytes` makes the same bytes of the same figure. Colours are told apart by every reader
+(Okabe and Ito); the left ear is blue, the right one vermilion.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy import ndarray
+
+from hasim.timeline import Status, Timeline
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+EARS = ("left", "right")
+EAR_COLOURS = ("#0072B2", "#D55E00")
+STEP_COLOURS = ("#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#F0E442", "#0072B2")
+PACKET_COLOUR = "#d0d0d0"
+LATE_COLOUR, LOST_COLOUR = "#E69F00", "#D55E00"
+GREY, INK = "#8a8a8a", "#222222"
+DYNAMIC_RANGE_DB = 70.0
+COLUMNS = 1000
+"""Pictures of long signals show at most about this many columns of time."""
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as a PNG file at 120 dots per inch, without date or version inside."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120, metadata={"Software": None})
+    return picture.getvalue()
+
+
+def scene_from_above(
+    positions_m: Mapping[str, tuple[float, float, float]],
+    size_m: tuple[float, float, float] | None,
+    heading_deg: float = 0.0,
+) -> Figure:
+    """Who stands where: "listener", "target" and noises, with distance and direction.
+
+    `size_m` is the room; None: no walls. Directions are seen from the listener, +90 degrees is
+    left.
+    """
+    from matplotlib.patches import Circle, Polygon, Rectangle
+
+    figure = _figure(6.4, 5.2)
+    axes = figure.add_subplot()
+    listener = np.array(positions_m["listener"])
+    if size_m is not None:
+        axes.add_patch(
+            Rectangle((0, 0), size_m[0], size_m[1], facecolor="#f4f4f1", edgecolor=INK, linewidth=2)
+        )
+    heading = np.deg2rad(heading_deg)
+    ahead = np.array([np.cos(heading), np.sin(heading)])
+    left = np.array([-ahead[1], ahead[0]])
+    radius_m = 0.12
+    centre = listener[:2]
+    nose = [centre + radius_m * (0.9 * ahead + s * 0.35 * left) for s in (1, -1)]
+    axes.add_patch(
+        Polygon(
+            [*nose, centre + 1.5 * radius_m * ahead], facecolor="white", edgecolor=INK, zorder=3
+        )
+    )
+    axes.add_patch(Circle(tuple(centre), radius_m, facecolor="white", edgecolor=INK, zorder=3))
+    for side, colour, letter in ((1, EAR_COLOURS[0], "L"), (-1, EAR_COLOURS[1], "R")):
+        ear = centre + side * radius_m * left
+        axes.add_patch(Circle(tuple(ear), 0.04, color=colour, zorder=4))
+        axes.annotate(
+            letter,
+            tuple(ear + 0.1 * (side * left - ahead)),
+            color=colour,
+            ha="center",
+            va="center",
+            weight="bold",
+        )
+    for name, position in positions_m.items():
+        if name == "listener":
+            continue
+        offset = np.array(position) - listener
+        distance_m = float(np.linalg.norm(offset))
+        azimuth_deg = np.rad2deg(np.arctan2(offset[:2] @ left, offset[:2] @ ahead))
+        talker = name == "target"
+        axes.plot(*zip(centre, position[:2], strict=True), ":", color=GREY, linewidth=1, zorder=1)
+        axes.plot(
+            *position[:2],
+            marker="o" if talker else "s",
+            markersize=11,
+            color="#009E73" if talker else "#CC79A7",
+            markeredgecolor=INK,
+            zorder=5,
+        )
+        away = offset[:2] / max(np.linalg.norm(offset[:2]), 1e-9)
+        axes.annotate(
+            f"{name.replace('_', ' ')}\n{distance_m:.2f} m, {_signed(azimuth_deg)}°",
+            position[:2],
+            xytext=(22 * away[0], 24 * away[1]),
+            textcoords="offset points",
+            ha="center" if abs(away[0]) < 0.7 else ("left" if away[0] > 0 else "right"),
+            va="center" if abs(away[1]) < 0.7 else ("bottom" if away[1] > 0 else "top"),
+            zorder=6,
+        )
+    axes.set_aspect("equal")
+    axes.set(xlabel="x (m)", ylabel="y (m)")
+    if size_m is not None:
+        axes.set(xlim=(-0.15, size_m[0] + 0.15), ylim=(-0.15, size_m[1] + 0.15))
+        axes.set_title(f"Scene from above, room {size_m[0]:g} × {size_m[1]:g} × {size_m[2]:g} m")
+    else:
+        places = np.array([position[:2] for position in positions_m.values()])
+        middle = (places.min(axis=0) + places.max(axis=0)) / 2
+        half = max(1.0, float(np.ptp(places, axis=0).max()) / 2 + 0.8)
+        axes.set(
+            xlim=(middle[0] - 1.2 * half, middle[0] + 1.2 * half),
+            ylim=(middle[1] - half, middle[1] + half),
+        )
+        axes.set_title("Scene from above, no walls")
+    return figure
+
+
+def spectrograms(signals: Mapping[str, ndarray], sample_rate_hz: int) -> Figure:
+    """One row per signal (ear, sample), one column per ear; all in dB.
+
+    0 dB is what the loudest thousandth of a signal's points exceeds, so that one click does not
+    darken the picture.
+    """
+    figure = _figure(10.0, 1.0 + 2.1 * len(signals))
+    grid = figure.subplots(len(signals), 2, sharex=True, sharey=True, squeeze=False)
+    pictures = {name: _spectrogram(signal, sample_rate_hz) for name, signal in signals.items()}
+    loudest = max(float(np.percentile(picture, 99.9)) for picture in pictures.values())
+    image: Any = None
+    for row, (name, picture) in zip(grid, pictures.items(), strict=True):
+        duration_s = signals[name].shape[-1] / sample_rate_hz
+        for ear, axes in enumerate(row):
+            image = _image(
+                axes, picture[ear] - loudest, duration_s, sample_rate_hz, (-DYNAMIC_RANGE_DB, 0)
+            )
+            axes.set_title(f"{name}, {EARS[ear]}")
+    _label_grid(grid)
+    figure.colorbar(image, ax=grid, label="level (dB)", shrink=0.9, aspect=30, pad=0.015)
+    return figure
+
+
+def masks(masks: Mapping[str, ndarray], hop_s: float, sample_rate_hz: int) -> Figure:
+    """One row per network's mask (ear, bin, frame), one column per ear, 0 (noise) to 1 (talker)."""
+    figure = _figure(10.0, 1.0 + 2.3 * len(masks))
+    grid = figure.subplots(len(masks), 2, sharex=True, sharey=True, squeeze=False)
+    image: Any = None
+    for row, (name, mask) in zip(grid, masks.items(), strict=True):
+        thinned = mask[..., :: -(-mask.shape[-1] // COLUMNS)]
+        for ear, axes in enumerate(row):
+            image = _image(axes, thinned[ear], mask.shape[-1] * hop_s, sample_rate_hz, (0, 1))
+            axes.set_title(f"mask of {name}, {EARS[ear]}")
+    _label_grid(grid)
+    figure.colorbar(image, ax=grid, label="mask", shrink=0.9, aspect=30, pad=0.015)
+    return figure
+
+
+def first_frames(timeline: Timeline, frames: int = 5) -> Figure:
+    """Gantt chart of the first frames: both cores, the medium, waits for the partner, deadlines."""
+    from matplotlib.patches import Patch
+
+    frames = min(frames, timeline.released_ns.shape[1])
+    steps = timeline.steps[timeline.steps["frame"] < frames]
+    packets = timeline.packets[timeline.packets["frame"] < frames]
+    names = list(dict.fromkeys(str(name) for name in steps["name"]))
+    colour = {name: STEP_COLOURS[i % len(STEP_COLOURS)] for i, name in enumerate(names)}
+    hatch = {name: "//" * (i // len(STEP_COLOURS)) for i, name in enumerate(names)}
+
+    figure = _figure(11.0, 4.6)
+    axes = figure.add_subplot()
+    core_at, medium_at = (3.0, 0.0), (2.0, 1.0)  # heights by ear; packets by sending ear
+    for ear in (0, 1):
+        own = steps[steps["ear"] == ear]
+        for name in names:
+            bars = own[own["name"] == name]
+            spans = np.stack([bars["start_ns"], bars["end_ns"] - bars["start_ns"]], axis=-1) / 1e6
+            axes.broken_barh(
+                spans.tolist(),
+                (core_at[ear] - 0.3, 0.6),
+                facecolor=colour[name],
+                edgecolor=INK,
+                linewidth=0.2,
+                hatch=hatch[name],
+            )
+        for frame in range(frames):
+            _mark_frame(axes, timeline, own[own["frame"] == frame], ear, frame, core_at[ear])
+        sent = packets[packets["sender"] == ear]
+        _mark_packets(axes, sent, medium_at[ear])
+    axes.set_yticks(
+        [core_at[0], medium_at[0], medium_at[1], core_at[1]],
+        ["left core", "left → right", "right → left", "right core"],
+    )
+    axes.set_ylim(-0.75, 3.75)
+    end_ms = max(
+        float(timeline.deadline_ns[:, :frames].max()),
+        float(timeline.finished_ns[:, :frames].max()),
+        float(packets["end_ns"].max()) if len(packets) else 0.0,
+    )
+    end_ms /= 1e6
+    axes.set_xlim(-0.01 * end_ms, 1.02 * end_ms)
+    axes.set(xlabel="time (ms)", title=f"The first {frames} frames")
+    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    handles: list[Any] = [
+        Patch(facecolor=colour[name], edgecolor=INK, linewidth=0.4, hatch=hatch[name], label=name)
+        for name in names
+    ]
+    handles += [
+        Patch(facecolor="white", edgecolor=GREY, hatch="....", linewidth=0.4, label="waits"),
+        Patch(facecolor=PACKET_COLOUR, edgecolor=INK, linewidth=0.4, label="packet"),
+        Patch(facecolor=LOST_COLOUR, edgecolor=INK, hatch="xx", linewidth=0.4, label="packet lost"),
+        _line("v", INK, "frame complete"),
+        _line("|", "#009E73", "deadline kept"),
+        _line("X", LOST_COLOUR, "deadline missed"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False, fontsize=8)
+    return figure
+
+
+def link_loss(timeline: Timeline, window_s: float = 1.0) -> Figure:
+    """Share of frames without the partner's packet in a sliding window; the fate of each frame."""
+    rows = [
+        (f"{channel}, {EARS[1 - ear]} → {EARS[ear]}", ear, deliveries.status[ear])
+        for channel, deliveries in timeline.channels.items()
+        for ear in (1, 0)
+    ]
+    rows += [(f"playout, {EARS[ear]}", ear, np.where(timeline.heard[ear], 0, 1)) for ear in (0, 1)]
+    figure = _figure(10.0, 3.2 + 0.28 * len(rows))
+    above, below = figure.subplots(
+        2, 1, sharex=True, height_ratios=[3, 0.9 + 0.35 * len(rows)], squeeze=True
+    )
+    times_s = timeline.released_ns[0] / 1e9
+    frames = min(max(1, round(window_s * 1e9 / timeline.hop_ns)), len(times_s))
+    for number, (label, ear, status) in enumerate(rows):
+        missing = np.isin(status, [Status.LATE, Status.LOST])
+        if number < len(rows) - 2:
+            style = ("-", "--", ":", "-.")[number // 2 % 4]
+            share = np.convolve(missing, np.full(frames, 1 / frames), "valid")
+            above.plot(
+                times_s[frames - 1 :], 100 * share, style, color=EAR_COLOURS[ear], label=label
+            )
+        late, lost = times_s[status == Status.LATE], times_s[status == Status.LOST]
+        below.vlines(late, number, number + 0.35, color=LATE_COLOUR, linewidth=1.2)
+        below.vlines(lost, number - 0.35, number + 0.35, color=LOST_COLOUR, linewidth=1.2)
+    above.set_ylabel("late or lost (%)")
+    span_s = frames * timeline.hop_ns / 1e9
+    above.set_title(f"Packets not there in time, of the last {span_s:.2g} s", loc="left")
+    above.set_ylim(bottom=0)
+    above.set_ylim(top=max(2.0, above.get_ylim()[1]))
+    above.grid(color="#dddddd", linewidth=0.6)
+    if len(rows) > 2:
+        above.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, fontsize=8, frameon=False)
+    below.set_yticks(range(len(rows)), [label for label, _, _ in rows])
+    below.set_ylim(len(rows) - 0.5, -0.5)
+    below.set(xlabel="time (s)", xlim=(0, float(times_s[-1]) + timeline.hop_ns / 1e9))
+    figure.legend(
+        handles=[_line("|", LATE_COLOUR, "late (short)"), _line("|", LOST_COLOUR, "lost (long)")],
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+        fontsize=8,
+    )
+    return figure
+
+
+def _figure(width_in: float, height_in: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width_in, height_in), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _spectrogram(signal: ndarray, sample_rate_hz: int, window: int = 512) -> ndarray:
+    """(ear, sample) -> (ear, bin, column) in dB, about 1000 columns at most."""
+    samples = signal.shape[-1]
+    padded = np.pad(signal, ((0, 0), (0, max(0, window - samples))))
+    hop = max(window // 4, samples // COLUMNS)
+    blocks = np.lib.stride_tricks.sliding_window_view(padded, window, axis=-1)[:, ::hop]
+    spectra = np.fft.rfft(blocks * np.hanning(window), axis=-1)  # (ear, column, bin)
+    return 20 * np.log10(np.abs(np.swapaxes(spectra, -1, -2)) + 1e-9)
+
+
+def _image(
+    axes: Axes, values: ndarray, duration_s: float, sample_rate_hz: int, limits: tuple[float, float]
+) -> Any:
+    return axes.imshow(
+        values,
+        origin="lower",
+        aspect="auto",
+        cmap="viridis",
+        interpolation="nearest",
+        vmin=limits[0],
+        vmax=limits[1],
+        extent=(0, duration_s, 0, sample_rate_hz / 2000),
+    )
+
+
+def _label_grid(grid: ndarray) -> None:
+    for axes in grid[:, 0]:
+        axes.set_ylabel("frequency (kHz)")
+    for axes in grid[-1]:
+        axes.set_xlabel("time (s)")
+
+
+def _mark_frame(
+    axes: Axes, timeline: Timeline, steps: ndarray, ear: int, frame: int, height: float
+) -> None:
+    released_ms = timeline.released_ns[ear, frame] / 1e6
+    deadline_ms = timeline.deadline_ns[ear, frame] / 1e6
+    axes.plot(released_ms, height + 0.42, marker="v", color=INK, markersize=5)
+    axes.annotate(
+        f"{frame}", (released_ms, height + 0.52), ha="center", va="bottom", fontsize=8, color=INK
+    )
+    kept = bool(timeline.heard[ear, frame])
+    axes.vlines(
+        deadline_ms,
+        height - 0.42,
+        height + 0.42,
+        color="#009E73" if kept else LOST_COLOUR,
+        linewidth=2,
+    )
+    if not kept:
+        axes.plot(deadline_ms, height - 0.42, marker="X", color=LOST_COLOUR, markersize=7)
+    ordered = np.sort(steps, order="start_ns")
+    for before, after in pairwise(ordered):
+        gap_ns = after["start_ns"] - before["end_ns"]
+        if gap_ns > 0:
+            axes.broken_barh(
+                [(before["end_ns"] / 1e6, gap_ns / 1e6)],
+                (height - 0.12, 0.24),
+                facecolor="white",
+                edgecolor=GREY,
+                hatch="....",
+                linewidth=0.4,
+                zorder=0.9,
+            )
+
+
+def _mark_packets(axes: Axes, packets: ndarray, height: float) -> None:
+    for packet in packets:
+        start_ms, end_ms = packet["start_ns"] / 1e6, packet["end_ns"] / 1e6
+        lost = bool(packet["lost"])
+        axes.broken_barh(
+            [(start_ms, end_ms - start_ms)],
+            (height - 0.2, 0.4),
+            facecolor=LOST_COLOUR if lost else PACKET_COLOUR,
+            edgecolor=INK,
+            hatch="xx" if lost else "",
+            linewidth=0.4,
+        )
+        if packet["piece"] == 0:
+            axes.annotate(
+                f"{packet['frame']}",
+                ((start_ms + end_ms) / 2, height + 0.22),
+                ha="center",
+                va="bottom",
+                fontsize=8,
+                color=INK,
+            )
+        if not lost:
+            axes.plot(
+                [end_ms, packet["arrived_ns"] / 1e6], [height, height], color=GREY, linewidth=1
+            )
+
+
+def _signed(number: float) -> str:
+    rounded = round(number)
+    return f"{rounded:+d}".replace("-", "−") if rounded else "0"
+
+
+def _line(marker: str, colour: str, label: str) -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], linestyle="", marker=marker, color=colour, label=label)
