@@ -450,7 +450,7 @@ _ANYTHING = st.recursive(
 )
 _SCENARIO_LIKE = st.dictionaries(st.sampled_from(sorted(Scenario.model_fields)), _ANYTHING)
 _FUZZ = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
