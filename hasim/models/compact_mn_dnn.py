@@ -65,7 +65,7 @@ class CompactMnDnn(nn.Module):
         # Fixed and known from the sizes, so not part of the weights' file.
         self.register_buffer("bank", torch.tensor(analysis.T).float(), persistent=False)
         self.register_buffer("synthesis", torch.tensor(bank).float(), persistent=False)
-        self.mix = nn.Conv2d(2, 1, kernel_size=1)
+        self.mix = nn.Linear(2, 1)  # over channels, the same in every bin
         self.norm = nn.LayerNorm(spec.bins if spec.norm == "before_erb" else width)
         self.layers = nn.ModuleList(
             nn.ModuleList(
@@ -76,9 +76,9 @@ class CompactMnDnn(nn.Module):
         self.dense = nn.Linear(width, width)
         # Start from the own ear alone: two random weights may both be negative, and GELU then
         # passes next to nothing.
-        nn.init.zeros_(self.mix.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.mix.bias)
         with torch.no_grad():
-            self.mix.weight.copy_(torch.tensor([1.0, 0.0]).reshape(1, 2, 1, 1))
+            self.mix.weight.copy_(torch.tensor([[1.0, 0.0]]))
 
     def forward(self, magnitude: Tensor) -> Tensor:
         """Masks (batch, frame, bin) from magnitudes (batch, 2, frame, bin)."""
@@ -92,7 +92,9 @@ class CompactMnDnn(nn.Module):
     def _run(self, magnitude: Tensor, state: State | None) -> tuple[Tensor, State]:
         # The small constant keeps the slope finite in silence (-60 dB below the nominal level).
         x = (self.gain * magnitude + 1e-3) ** self.spec.compression  # (batch, 2, frame, bin)
-        x = self.mix(x)[:, 0]  # (batch, frame, bin)
+        # Written out: a matrix product over so few channels would first copy everything.
+        own, other = self.mix.weight[0]
+        x = own * x[:, 0] + other * x[:, 1] + self.mix.bias  # (batch, frame, bin)
         if self.spec.norm == "before_erb":
             x = self.analyse(self.norm(gelu(x)))  # (batch, frame, width)
         else:

@@ -43,15 +43,15 @@ class MnDnn(nn.Module):
         # A periodic Hann window of 512 samples has the energy 192: white noise of unit level has
         # magnitudes of sqrt(192). One multiplication per bin that a device merges with its gain.
         self.gain = 10 ** (-spec.level_dbfs / 20) / math.sqrt(192)
-        self.mix = nn.Conv2d(2, 1, kernel_size=1)
+        self.mix = nn.Linear(2, 1)  # over channels, the same in every bin
         self.norm = nn.LayerNorm(spec.bins)
         self.lstm = nn.LSTM(spec.bins, spec.hidden, spec.layers, batch_first=True)
         self.dense = nn.Linear(spec.hidden, spec.bins)
         # Start from the own ear alone: two random weights may both be negative, and GELU then
         # passes next to nothing.
-        nn.init.zeros_(self.mix.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.mix.bias)
         with torch.no_grad():
-            self.mix.weight.copy_(torch.tensor([1.0, 0.0]).reshape(1, 2, 1, 1))
+            self.mix.weight.copy_(torch.tensor([[1.0, 0.0]]))
 
     def forward(self, magnitude: Tensor) -> Tensor:
         """Masks (batch, frame, bin) from magnitudes (batch, 2, frame, bin)."""
@@ -65,6 +65,9 @@ class MnDnn(nn.Module):
     def _run(self, magnitude: Tensor, state: State | None) -> tuple[Tensor, State]:
         # The small constant keeps the slope finite in silence (-60 dB below the nominal level).
         x = (self.gain * magnitude + 1e-3) ** self.spec.compression  # (batch, 2, frame, bin)
-        x = self.norm(gelu(self.mix(x)[:, 0]))  # (batch, frame, bin)
+        # Written out: a matrix product over so few channels would first copy everything.
+        own, other = self.mix.weight[0]
+        x = own * x[:, 0] + other * x[:, 1] + self.mix.bias  # (batch, frame, bin)
+        x = self.norm(gelu(x))
         x, state = self.lstm(x, state)  # (batch, frame, hidden)
         return torch.sigmoid(self.dense(x)), state  # (batch, frame, bin)

@@ -133,15 +133,12 @@ def load(folder: Path) -> Bank:
             f"{folder}: the training set is not complete, {len(missing)} files are missing "
             f"(first: {missing[0]}); start the same build again to finish it"
         )
-    stretches = {
-        kind: np.cumsum([0] + [f["samples"] for f in manifest[kind]])
-        for kind in ("speech", "noise")
-    }
     return Bank(
         spec,
         np.load(folder / "speech.npy", mmap_mode="r"),
         np.load(folder / "noise.npy", mmap_mode="r"),
-        *(np.stack([ends[:-1], ends[1:]], axis=1) for ends in stretches.values()),
+        _stretches(manifest["speech"]),
+        _stretches(manifest["noise"]),
         tuple(np.load(folder / name, mmap_mode="r") for name in names),
     )
 
@@ -174,7 +171,7 @@ def draw_responses(spec: BankSpec, scene: int) -> ndarray:
             np.array(room.place(place, azimuth, elevation, distance))
             for azimuth, elevation, distance in _draw_directions(spec, rng)
         ]
-        if not all(np.all((0.3 <= p) & (p <= np.array(size_m) - 0.3)) for p in places_m):
+        if not all(np.all((p >= 0.3) & (p <= np.array(size_m) - 0.3)) for p in places_m):
             continue
         try:
             full = [room.response(place, ears, p, SAMPLE_RATE_HZ).full for p in places_m]
@@ -252,6 +249,12 @@ def _join(listing: list[dict[str, Any]]) -> ndarray:
         joined[start : start + len(mono)] = np.clip(np.rint(mono * 32767), -32768, 32767)
         start += entry["samples"]
     return joined
+
+
+def _stretches(listing: list[dict[str, Any]]) -> ndarray:
+    """Where each file begins and ends in the joined signal, (file, 2)."""
+    ends = np.cumsum([0] + [entry["samples"] for entry in listing])
+    return np.stack([ends[:-1], ends[1:]], axis=1)
 
 
 def _claim(out: Path, manifest: dict[str, Any]) -> None:

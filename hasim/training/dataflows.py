@@ -1,4 +1,4 @@
-"""The paths of the signals through networks and filters, for both ears at once, as they are trained.
+"""The paths of the signals through networks and filters, for both ears at once, differentiable.
 
 Each dataflow is that of the node of the same name with an ideal link and covariances over the
 whole segment. Both inverted variants exchange the first filter's output: without that, nothing
@@ -71,8 +71,8 @@ def run(
 
 
 def masks(network: nn.Module, *spectra: Tensor) -> Tensor:
-    """The network's masks (batch, ear, bin, frame) from one spectrum per input channel, same shape."""
-    magnitude = torch.stack([s.abs() for s in spectra], dim=2)  # (batch, ear, channel, bin, frame)
+    """The network's masks (batch, ear, bin, frame) from one such spectrum per input channel."""
+    magnitude = torch.stack([s.abs() for s in spectra], dim=2)
     found = network(magnitude.flatten(0, 1).transpose(-1, -2))  # both ears are one batch
     return found.transpose(-1, -2).unflatten(0, (-1, 2))
 

@@ -16,7 +16,7 @@ from hasim.filters import ABSOLUTE_LOADING, RELATIVE_LOADING
 
 
 def covariances(channels: Tensor, mask: Tensor, mask_power: int = 2) -> tuple[Tensor, Tensor]:
-    """Speech and noise covariances averaged over all frames, weighted by mask^p and (1 - mask)^p."""
+    """Speech and noise covariances, averaged over all frames with weights mask^p, (1 - mask)^p."""
     y = channels.transpose(-3, -2)  # (..., bin, channel, frame)
     weights = torch.stack([mask**mask_power, (1 - mask) ** mask_power], dim=-2)
     # (..., bin, kind, 1, frame) * (..., bin, 1, channel, frame): both kinds in one product

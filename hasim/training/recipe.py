@@ -1,0 +1,57 @@
+"""What a training run may say: networks, losses, mixtures, and how long."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, Tag
+
+from hasim.models.compact_mn_dnn import CompactMnDnnSpec
+from hasim.models.mn_dnn import MnDnnSpec
+from hasim.models.sn_dnn import SnDnnSpec
+from hasim.spec import Spec, by_kind
+from hasim.training.dataflows import Algorithm
+from hasim.training.mixing import MixSpec
+
+MultiNode = Annotated[
+    Annotated[MnDnnSpec, Tag("mn_dnn")] | Annotated[CompactMnDnnSpec, Tag("compact_mn_dnn")],
+    by_kind("mn_dnn"),
+]
+
+
+class Recipe(Spec):
+    """Everything that decides the weights, besides the training set's own recordings and rooms."""
+
+    name: str = Field("mn_tango", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    algorithm: Algorithm = "mn_tango"
+    """Whose dataflow the networks are trained in; two-stage ones train both networks together."""
+    mn_dnn: MultiNode = MnDnnSpec()
+    sn_dnn: SnDnnSpec = SnDnnSpec()
+    """Used by all algorithms but `mn_tango`."""
+    mix: MixSpec = MixSpec()
+    seed: int = Field(0, ge=0)
+    epochs: int = Field(60, ge=1)
+    mask_only_epochs: int = Field(5, ge=0)
+    """So many epochs at first with the mask loss alone (equation 1), without the last filter."""
+    batches_per_epoch: int = Field(80, ge=1)
+    scenes_per_batch: int = Field(16, ge=1)
+    """Scenes at a time; each gives two sequences, one per ear."""
+    frames: int = Field(512, ge=16)
+    """Length of a segment, over which covariances are averaged: 512 frames are 8.2 s."""
+    validation_batches: int = Field(8, ge=1)
+    """Size of the fixed set on which the loss is watched."""
+    learning_rate: float = Field(5e-4, gt=0)
+    patience: int = Field(6, ge=1)
+    """Epochs without a better validation loss before the learning rate is halved."""
+    smallest_learning_rate: float = Field(3e-5, gt=0)
+    """Training ends when the learning rate falls below."""
+    clip_norm: float = Field(1.0, gt=0)
+    """Largest norm of a gradient; longer ones are shortened."""
+    alpha: float = Field(0.3, ge=0, le=1)
+    """Weight of the mask loss against the STFT loss (equation 4)."""
+    beta: float = Field(0.3, ge=0, le=1)
+    """Weight of the complex against the magnitude error (equation 2)."""
+    mu: float = Field(1.0, ge=0)
+    """Trade-off of the filters trained through."""
+    mask_power: int = Field(2, ge=1, le=2)
+    """Weight of a frame in the covariances: mask or mask squared."""
