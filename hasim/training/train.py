@@ -228,15 +228,16 @@ class _Progress:
 
 
 def _claim(path: Path, recipe: Recipe) -> None:
-    """Write the recipe, or find that the folder already belongs to the same one."""
+    """Write the recipe, unless the folder belongs to another one. More epochs are not another one."""
+    if path.exists():
+        there = Recipe.model_validate_json(path.read_text())
+        if there.model_copy(update={"epochs": recipe.epochs}) != recipe:
+            raise ValueError(
+                f"{path.parent}: holds a run of another recipe (see {path.name}); "
+                f"give another folder, or the same recipe to go on"
+            )
     text = recipe.model_dump_json(indent=1)
-    if not path.exists():
-        _write(path, lambda part: part.write_text(text))
-    elif Recipe.model_validate_json(path.read_text()) != recipe:
-        raise ValueError(
-            f"{path.parent}: holds a run of another recipe (see {path.name}); "
-            f"give another folder, or the same recipe to go on"
-        )
+    _write(path, lambda part: part.write_text(text))
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:

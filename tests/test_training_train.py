@@ -1,0 +1,147 @@
+"""The training loop: it learns, and a run that was killed goes on to exactly the same weights."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hasim.models.compact_mn_dnn import CompactMnDnnSpec
+from hasim.models.weights import load as load_weights
+from hasim.models.weights import read_card
+from hasim.training import train
+from hasim.training.data import Bank, BankSpec
+from hasim.training.mixing import MixSpec
+from hasim.training.recipe import Recipe
+
+TINY = Recipe(
+    mn_dnn=CompactMnDnnSpec(groups=8),
+    mix=MixSpec(speech_shaped=0, babble=0),
+    epochs=3,
+    mask_only_epochs=1,
+    batches_per_epoch=2,
+    scenes_per_batch=2,
+    frames=16,
+    validation_batches=1,
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bank in memory: tones that come and go against white noise."""
+    rng = np.random.default_rng(0)
+    seconds = 4
+    t = np.arange(16000 * seconds) / 16000
+    tone = np.sin(2 * np.pi * 700 * t) * (np.sin(2 * np.pi * 1.5 * t) > 0)
+    files = np.array([[0, t.size // 2], [t.size // 2, t.size]])
+    responses = np.zeros((8, 4, 2, 2, 256), np.float16)
+    responses[:, 0, :, :, 20] = 1
+    responses[:, 1:, 0, :, 30] = 0.5
+    responses[:, 1:, 1, :, 20] = 1
+    bank = Bank(
+        BankSpec(scenes=8, taps=256),
+        (8000 * tone).astype(np.int16),
+        (3000 * rng.standard_normal(t.size)).astype(np.int16),
+        files,
+        files,
+        (responses,),
+    )
+    monkeypatch.setattr(train, "load", lambda _: bank)
+    return tmp_path
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train.train(TINY, folder, folder / "whole", progress=None)
+
+    real = train.Trainer.epoch
+
+    def dies(self: train.Trainer, on_batch: object) -> dict[str, object]:
+        if self.epochs_done == 1:
+            # as kill -9 between two batches would: nothing of this epoch is kept
+            self.optimiser.step()
+            raise KeyboardInterrupt
+        return real(self, on_batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(train.Trainer, "epoch", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(TINY, folder, folder / "killed", progress=None)
+    monkeypatch.setattr(train.Trainer, "epoch", real)
+    train.train(TINY, folder, folder / "killed", progress=None)
+
+    for name in ("checkpoint.pt",):
+        one, two = (
+            torch.load(folder / run / name, weights_only=True) for run in ("whole", "killed")
+        )
+        assert one["epochs_done"] == two["epochs_done"] == 3
+        assert one["best"] == two["best"]
+        for key, value in one["networks"]["mn_dnn"].items():
+            assert torch.equal(value, two["networks"]["mn_dnn"][key])
+    logs = [
+        [
+            {k: v for k, v in json.loads(line).items() if k not in ("seconds", "frames_per_s")}
+            for line in (folder / run / "log.jsonl").read_text().splitlines()
+        ]
+        for run in ("whole", "killed")
+    ]
+    assert logs[0] == logs[1]
+    assert [entry["objective"] for entry in logs[0]] == ["mask", "task", "task"]
+
+
+def test_a_few_epochs_improve_the_mask(folder: Path) -> None:
+    recipe = TINY.model_copy(
+        update={"epochs": 4, "batches_per_epoch": 12, "mask_only_epochs": 4, "learning_rate": 5e-3}
+    )
+    screen = io.StringIO()
+    train.train(recipe, folder, folder / "run", progress=screen)
+    log = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["validation"]["mask"] < 0.7 * log[0]["training"]["mask"]
+    assert "frames/s" in screen.getvalue()
+    assert "left" in screen.getvalue()
+    weights = folder / "run" / "mn_dnn.safetensors"
+    assert load_weights(weights).spec == recipe.mn_dnn
+    assert read_card(weights)["recipe"]["epochs"] == 4
+
+
+@pytest.mark.parametrize("algorithm", ["tango", "inverted_dagger", "inverted_star"])
+def test_two_stage_variants_train_both_networks(folder: Path, algorithm: str) -> None:
+    recipe = TINY.model_copy(update={"algorithm": algorithm, "epochs": 2})
+    trainer = train.Trainer(recipe, train.load(folder), torch.device("cpu"))
+    before = {n: [p.clone() for p in net.parameters()] for n, net in trainer.networks.items()}
+    trainer.epoch(lambda *_: None)
+    trainer.epoch(lambda *_: None)
+    assert set(before) == {"sn_dnn", "mn_dnn"}
+    for name, network in trainer.networks.items():
+        assert all(
+            not torch.equal(p, b) for p, b in zip(network.parameters(), before[name], strict=True)
+        )
+
+
+def test_the_learning_rate_falls_where_nothing_improves(folder: Path) -> None:
+    recipe = TINY.model_copy(update={"patience": 2, "smallest_learning_rate": 2e-4})
+    trainer = train.Trainer(recipe, train.load(folder), torch.device("cpu"))
+    assert trainer._watch(1.0, may_slow=True)
+    for _ in range(2):
+        assert not trainer._watch(1.1, may_slow=True)
+    assert trainer.learning_rate == pytest.approx(2.5e-4)
+    assert not trainer.finished
+    for _ in range(2):
+        trainer._watch(1.2, may_slow=True)
+    assert trainer.finished
+
+
+def test_another_recipe_in_the_same_folder_is_refused(folder: Path) -> None:
+    train.train(TINY.model_copy(update={"epochs": 1}), folder, folder / "run", progress=None)
+    with pytest.raises(ValueError, match="holds a run of another recipe"):
+        train.train(TINY.model_copy(update={"seed": 1}), folder, folder / "run", progress=None)
+    more = TINY.model_copy(update={"epochs": 2})
+    train.train(more, folder, folder / "run", progress=None)  # may be trained for longer
+    assert len((folder / "run" / "log.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_bank_is_loaded_from_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not a training set"):
+        train.train(TINY, tmp_path, tmp_path / "run", progress=None)
