@@ -110,7 +110,7 @@ def _rehearse(whole: Plan, fate: Fate, wait_ns: int | None) -> tuple[int, int]:
     """
     patient = [device.model_copy(update={"overload": "queue"}) for device in whole.devices]
     short = 64 + 4 * whole.period
-    for frames in (min(short, whole.frames), whole.frames):
+    for frames in sorted({min(short, whole.frames), whole.frames}):
         trial = plan(whole.programs, frames, whole.hop_ns, (patient[0], patient[1]), whole.link)
         ears, radio = _play(trial, fate, wait_ns)
         finished_ns = np.array([ear.finished_ns for ear in ears])
@@ -123,16 +123,14 @@ def _rehearse(whole: Plan, fate: Fate, wait_ns: int | None) -> tuple[int, int]:
         if settled:
             break
     settled = settled or whole.frames
-    waits_ns = [
-        (
-            np.array(radio.arrived_ns[ear][trial.channels.index(step.channel)])
-            - trial.needed_ns(step.lag_frames)
-        )[:settled].max()
-        for ear, program in enumerate(trial.programs)
-        for step in received(program)
-    ]
+    waits_ns = []
+    for ear, program in enumerate(trial.programs):
+        for step in received(program):
+            arrived_ns = np.array(radio.arrived_ns[ear][trial.channels.index(step.channel)])
+            late_ns = arrived_ns - trial.needed_ns(step.lag_frames)
+            waits_ns.append(int(late_ns[: settled + max(step.lag_frames, 0)].max()))
     delays_ns = (finished_ns - trial.needed_ns())[:, :settled]
-    return max([0, *map(int, waits_ns)]), int(delays_ns.max())
+    return max([0, *waits_ns]), int(delays_ns.max())
 
 
 def _settled(trial: Plan, ears: tuple[Ear, Ear], radio: Radio) -> int:
@@ -142,13 +140,12 @@ def _settled(trial: Plan, ears: tuple[Ear, Ear], radio: Radio) -> int:
     last frames, as many as may be in flight and a multiple of the programs' period, equal those of
     as many before them, then the state repeats, and with it everything that follows.
     """
-    starts_ns = np.zeros(
-        (len(trial.channels), 2, trial.link.packets_per_hop, trial.frames), np.int64
-    )
-    for channel, sender, frame, piece, _, start_ns, *_ in radio.records:
-        starts_ns[channel, sender, piece, frame] = start_ns
+    pieces = trial.link.packets_per_hop
+    on_air_ns = np.zeros((len(trial.channels), 2, pieces, trial.frames), dtype=np.int64)
+    for channel, sender, frame, piece, _, _, end_ns, *_ in radio.records:
+        on_air_ns[channel, sender, piece, frame] = end_ns
     times_ns = np.concatenate(
-        [starts_ns.reshape(-1, trial.frames)]
+        [on_air_ns.reshape(-1, trial.frames)]
         + [np.array([*ear.began_ns, ear.finished_ns]) for ear in ears]
     )
     times_ns = np.where(times_ns > 0, times_ns - trial.needed_ns(), 0)
