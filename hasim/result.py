@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import errno
 import html
 import io
 import json
@@ -273,8 +274,8 @@ def _swap_in(unfinished: Path, folder: Path, aside: Path) -> None:
             try:
                 unfinished.rename(folder)
                 break
-            except OSError:
-                if not folder.exists():
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
                     raise
             shutil.rmtree(aside, ignore_errors=True)
             with suppress(FileNotFoundError):  # another run has just replaced it

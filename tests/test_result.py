@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -170,15 +171,12 @@ def test_a_new_result_replaces_the_old_one_whole(tmp_path, no_figures):
 
 
 @pytest.mark.parametrize(
-    ("call", "number"), [*(("fsync", n) for n in range(9)), ("rename", 1), ("rename", 2)]
+    ("call", "number"), [*(("fsync", n) for n in range(9)), *(("rename", n) for n in range(3))]
 )
 def test_a_failure_at_any_write_leaves_the_old_result_and_nothing_else(
     tmp_path, no_figures, monkeypatch, call, number
 ):
-    """The disk is full at the n-th file, at the folder, or at either rename of the exchange.
-
-    (Rename 0 finds the old result in its place and is expected to fail.)
-    """
+    """The disk is full at the n-th file, at the folder, or at any rename of the exchange."""
     folder = save(example_result(seed=1), tmp_path)
     before = tree(folder)
     owner, real = (os, os.fsync) if call == "fsync" else (Path, Path.rename)
@@ -195,6 +193,21 @@ def test_a_failure_at_any_write_leaves_the_old_result_and_nothing_else(
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(folder))
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
     assert tree(folder) == before
+
+
+def test_another_run_of_the_same_scenario_may_be_saving_too(tmp_path, no_figures, monkeypatch):
+    """It takes the old folder aside just when this run has found that in its way."""
+    folder = save(example_result(seed=1), tmp_path)
+    rename = Path.rename
+
+    def in_the_way(*arguments):
+        monkeypatch.setattr(Path, "rename", rename)
+        shutil.rmtree(folder)
+        raise OSError(errno.ENOTEMPTY, "Directory not empty")
+
+    monkeypatch.setattr(Path, "rename", in_the_way)
+    assert save(example_result(seed=2), tmp_path) == folder
+    assert tree(folder) == tree(save(example_result(seed=2), tmp_path / "other"))
 
 
 def test_a_parent_that_cannot_be_a_folder_is_named(tmp_path, no_figures):
