@@ -131,7 +131,7 @@ def microphone_directions(spec: SphereHead | FreeFieldHead) -> ndarray:
 # ---------------------------------------------------------------------------------- rigid sphere
 
 FIR_TAPS = 96
-"""Length of a sphere filter: 6 ms at 16 kHz, three times around the head."""
+"""Length of a sphere filter: 6 ms at 16 kHz, some three times around the head."""
 FIR_LEAD = 24
 """Taps before a sphere filter's time zero: room for the ringing of a band-limited onset."""
 ANGLES = 181
@@ -289,7 +289,7 @@ def measured_head(spec: SofaHead, sample_rate_hz: int) -> Measured:
         )
     firs = file.firs[:, list(receivers)]
     # A file's common delay depends on how it was cut. The first sound to arrive anywhere on a head
-    # has come # one radius less far than to its centre.
+    # has come one radius less far than to its centre.
     radius_m = SphereHead().radius_m
     lead = sofa.first_onset(firs) + round(radius_m / SPEED_OF_SOUND_M_PER_S * sample_rate_hz)
     return Measured(file.directions, firs, lead)

@@ -26,7 +26,7 @@ def sphere_response(
     Returns (wave, frequency), complex, in the convention exp(+j omega t); 1 at 0 Hz for a plane
     wave.
 
-    Duda and Martens (1998), equations (3) and (4). Their spherical Hankel functions overflow long
+    The series of Duda and Martens (1998). Its spherical Hankel functions overflow long
     before the series ends, so the recursion runs over the ratios of neighbours, q_m = h_m /
     h_(m-1), which stay of the order of m / x: q_(m+1) = (2 m + 1) / x - 1 / q_m is stable upwards
     because the Hankel function is the growing solution.
