@@ -111,7 +111,7 @@ class Mixer:
     def _draw(
         self, rng: np.random.Generator
     ) -> tuple[ndarray, ndarray, ndarray, float, float, bool]:
-        """Dry talker and noise, their responses, the noise's colour, SNR, level, mirrored or not."""
+        """Dry talker and noise, responses, the colour of the noise, SNR, level, mirrored or not."""
         spec = self.spec
         talker = self._excerpt(rng, self.bank.speech, self.speech)
         weights = np.array([spec.real_noise, spec.speech_shaped, spec.babble])

@@ -70,7 +70,7 @@ class Trainer:
         )
 
     def epoch(self, on_batch: Callable[[int, dict[str, float]], None]) -> dict[str, Any]:
-        """Train one epoch, validate, and adapt the learning rate. Returns what the log says of it."""
+        """Train one epoch, validate, adapt the learning rate; returns the line of the log."""
         recipe, number = self.recipe, self.epochs_done
         mask_only = number < recipe.mask_only_epochs
         rate, begin = self.learning_rate, time.perf_counter()
@@ -228,7 +228,7 @@ class _Progress:
 
 
 def _claim(path: Path, recipe: Recipe) -> None:
-    """Write the recipe, unless the folder belongs to another one. More epochs are not another one."""
+    """Write the recipe, unless the folder belongs to another; only `epochs` may differ."""
     if path.exists():
         there = Recipe.model_validate_json(path.read_text())
         if there.model_copy(update={"epochs": recipe.epochs}) != recipe:
