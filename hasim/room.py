@@ -52,8 +52,16 @@ class RoomSpec(Spec):
     """Where the listener looks, counter-clockwise from the x axis."""
 
     @model_validator(mode="after")
-    def _head_in_the_room(self) -> Self:
-        check_inside(self, "listener_m", listener(self), HEAD_ROOM_M)
+    def _possible(self) -> Self:
+        if self.t60_s > 0:
+            margin_m = HEAD_ROOM_M
+            for axis, at, side in zip("xyz", listener(self), self.size_m, strict=True):
+                if not margin_m <= at <= side - margin_m:
+                    raise ValueError(
+                        f"listener_m: {axis} must be from {margin_m:g} to {side - margin_m:g} "
+                        f"in a room of {_by(self.size_m)} m (got {at:g})"
+                    )
+            _highest_order(self)
         return self
 
 
@@ -71,8 +79,7 @@ def response(room: RoomSpec, head: Head, source_m: ndarray, sample_rate_hz: int)
 
     With `t60_s` 0 there are no walls: only the direct path, and positions need not be in the room.
 
-    Raises ValueError where the room cannot have the reverberation time, LimitError where it needs
-    too many image sources.
+    Raises ValueError where the source is not in the room.
     """
     centre_m = np.array(listener(room))
     if room.t60_s == 0:
@@ -123,20 +130,14 @@ def listener(room: RoomSpec) -> tuple[float, float, float]:
     return (0.47 * length, 0.48 * width, min(1.2, 0.6 * height))
 
 
-def check_inside(
-    room: RoomSpec, what: str, place_m: tuple[float, float, float], margin_m: float = 0.0
-) -> None:
-    """Raise ValueError where a place is not in the room, or nearer to a wall than `margin_m`."""
+def to_the_wall_m(room: RoomSpec, azimuth_deg: float, elevation_deg: float) -> float:
+    """How far a straight way from the listener goes until it meets a wall."""
     if room.t60_s == 0:
-        return  # no walls
-    if not all(
-        margin_m < at < side - margin_m for at, side in zip(place_m, room.size_m, strict=True)
-    ):
-        near = f", {margin_m:g} m from its walls" if margin_m else ""
-        raise ValueError(
-            f"{what}: must be inside the room of {_by(room.size_m)} m{near} "
-            f"(got {', '.join(f'{at:.2f}' for at in place_m)})"
-        )
+        return np.inf
+    direction = unit_vectors(room.heading_deg + azimuth_deg, elevation_deg)
+    at, side = np.array(listener(room)), np.array(room.size_m)
+    with np.errstate(divide="ignore"):
+        return float(np.min(np.where(direction > 0, side - at, at) / np.abs(direction)))
 
 
 def _by(size_m: tuple[float, float, float]) -> str:
@@ -162,15 +163,7 @@ def _images(room: RoomSpec, centre_m: ndarray, source_m: ndarray) -> tuple[ndarr
 
     absorption, length_s = walls(room.size_m, room.t60_s)
     reach_m = length_s * SPEED_OF_SOUND_M_PER_S
-    # A straight way of d metres in the direction u meets d |u_x| / L_x + ... walls.
-    order = int(np.ceil(reach_m * np.sqrt(np.sum(1 / np.square(room.size_m)))))
-    count = 4 * order**3 // 3
-    if count > MAX_IMAGES:
-        raise LimitError(
-            f"scene.room.t60_s: {room.t60_s:g} s in a room of {_by(room.size_m)} m needs "
-            f"{count / 1e6:.0f} million image sources, the limit is {MAX_IMAGES / 1e6:.0f}; "
-            "shorten it or enlarge the room"
-        )
+    order = _highest_order(room)
     shoebox = pyroomacoustics.ShoeBox(
         room.size_m, materials=pyroomacoustics.Material(absorption), max_order=order
     )
@@ -181,6 +174,22 @@ def _images(room: RoomSpec, centre_m: ndarray, source_m: ndarray) -> tuple[ndarr
     images_m = source.images.astype(float)
     reached = np.sum((images_m - centre_m[:, None]) ** 2, axis=0) <= reach_m**2
     return images_m[:, reached], source.damping[0, reached].astype(float)
+
+
+def _highest_order(room: RoomSpec) -> int:
+    """Reflections on the longest way with the most walls that the response contains."""
+    _, length_s = walls(room.size_m, room.t60_s)
+    # A straight way of d metres in the direction u meets d |u_x| / L_x + ... walls.
+    walls_per_m = np.sqrt(np.sum(1 / np.square(room.size_m)))
+    order = int(np.ceil(length_s * SPEED_OF_SOUND_M_PER_S * walls_per_m))
+    count = 4 * order**3 // 3
+    if count > MAX_IMAGES:
+        raise LimitError(
+            f"t60_s: {room.t60_s:g} in a room of {_by(room.size_m)} m needs "
+            f"{count / 1e6:.0f} million image sources, the limit is {MAX_IMAGES / 1e6:.0f}; "
+            "shorten it or enlarge the room"
+        )
+    return order
 
 
 @cache
@@ -199,12 +208,12 @@ def walls(size_m: tuple[float, float, float], t60_s: float) -> tuple[float, floa
     Raises ValueError where even walls that absorb nearly all reverberate longer.
     """
     # directions on one eighth of the sphere: equal areas in height and azimuth
-    steps = (np.arange(40) + 0.5) / 40
+    steps = (np.arange(20) + 0.5) / 20
     height, azimuth = np.meshgrid(steps, steps * np.pi / 2)
     flat = np.sqrt(1 - height**2)
     directions = np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), height])
     per_m = np.sum(directions / np.reshape(size_m, (3, 1, 1)), axis=0).ravel()
-    lost = np.linspace(0, 40, 2001) / per_m.mean()  # -ln(1 - absorption) d
+    lost = np.linspace(0, 40, 801) / per_m.mean()  # -ln(1 - absorption) d
     decay_db = 10 * np.log10(np.mean(np.exp(-np.outer(lost, per_m)) / per_m, axis=1))
     nearest_m = (np.prod(size_m) / (4 / 3 * np.pi)) ** (1 / 3)
 
@@ -219,7 +228,7 @@ def walls(size_m: tuple[float, float, float], t60_s: float) -> tuple[float, floa
     if absorption > 0.99:
         shortest_s = t60_s * log_loss / -np.log(0.01)
         raise ValueError(
-            f"scene.room.t60_s: must be at least {shortest_s:.2f} in a room of "
+            f"t60_s: must be at least {shortest_s:.2f} in a room of "
             f"{_by(size_m)} m, or 0 for no walls (got {t60_s:g})"
         )
     end = lost[np.argmax(decay_from_first(log_loss) <= -60)]

@@ -67,14 +67,24 @@ class SceneSpec(Spec):
 
     @model_validator(mode="after")
     def _everything_has_its_place(self) -> Self:
+        mistakes = []
         if self.target.level_db != 0:
-            raise ValueError(
+            mistakes.append(
                 f"target.level_db: must be 0 (got {self.target.level_db:g}); "
                 "target_level_db_spl sets the level of the talker"
             )
-        for name, source in _named(self).items():
-            if source.response is None:
-                room.check_inside(self.room, name, _place(self.room, source))
+        placed = {"target": self.target}
+        placed |= {f"noises.{number}": noise for number, noise in enumerate(self.noises)}
+        for key, source in placed.items():
+            wall_m = room.to_the_wall_m(self.room, source.azimuth_deg, source.elevation_deg)
+            if source.response is None and source.distance_m >= wall_m:
+                sides = " x ".join(f"{side:g}" for side in self.room.size_m)
+                mistakes.append(
+                    f"{key}.distance_m: must be below {wall_m:.2f}, where at azimuth "
+                    f"{source.azimuth_deg:g} the room of {sides} m ends (got {source.distance_m:g})"
+                )
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
         return self
 
 

@@ -15,14 +15,13 @@ from hasim.room import (
     EARLY_S,
     Response,
     RoomSpec,
-    check_inside,
     listener,
     place,
     response,
     reverberation_time_s,
+    to_the_wall_m,
     walls,
 )
-from hasim.spec import LimitError
 from hasim.waves import SPEED_OF_SOUND_M_PER_S
 
 RATE_HZ = 16_000
@@ -185,24 +184,41 @@ def test_image_sources_are_those_of_the_closed_form() -> None:
     )
 
 
-def test_places_outside_are_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"listener_m: must be inside the room of 6 x 4\.5 x 2\.7 m"
-    ):
+def test_a_head_in_the_wall_is_refused() -> None:
+    message = (
+        r"listener_m: x must be from 0\.15 to 5\.85 in a room of 6 x 4\.5 x 2\.7 m \(got 6\.1\)"
+    )
+    with pytest.raises(ValueError, match=message):
         RoomSpec(listener_m=(6.1, 2.0, 1.2))
-    with pytest.raises(ValueError, match=r"target: .* \(got 4\.82, 2\.16, 3\.20\)"):
-        check_inside(RoomSpec(), "target", (4.82, 2.16, 3.2))
-    check_inside(RoomSpec(t60_s=0), "target", (40.0, 2.0, 3.2))
+    RoomSpec(t60_s=0, listener_m=(6.1, 2.0, 1.2))
+
+
+def test_the_way_to_the_wall() -> None:
+    room = RoomSpec(size_m=(6.0, 4.0, 3.0), listener_m=(2.0, 1.0, 1.5), heading_deg=90.0)
+    ways_m = [to_the_wall_m(room, azimuth_deg, 0) for azimuth_deg in (0, 90, 180, -90)]
+    np.testing.assert_allclose(ways_m, [3, 2, 1, 4])
+    assert to_the_wall_m(room, 13, 90) == pytest.approx(1.5)
+    assert to_the_wall_m(room, -45, 0) == pytest.approx(3 * np.sqrt(2))
+    assert to_the_wall_m(RoomSpec(t60_s=0), 0, 0) == np.inf
+    for azimuth_deg in (17, 130, -77):
+        way_m = to_the_wall_m(room, azimuth_deg, 20)
+        inside, outside = (np.array(place(room, azimuth_deg, 20, way_m + d)) for d in (-0.01, 0.01))
+        assert np.all((inside > 0) & (inside < room.size_m))
+        assert not np.all((outside > 0) & (outside < room.size_m))
+
+
+def test_sources_outside_the_room_are_refused() -> None:
+    with pytest.raises(ValueError, match="inside the room"):
+        heard(SMALL, prepare(FreeFieldHead(), RATE_HZ), 0, 5.0)
 
 
 def test_times_that_no_walls_give_are_refused() -> None:
     with pytest.raises(
         ValueError, match=r"t60_s: must be at least 0\.\d\d in a room of 8 x 6 x 3 m"
     ):
-        walls((8.0, 6.0, 3.0), 0.02)
-    huge = RoomSpec(size_m=(2.0, 2.0, 2.0), t60_s=2.0)
-    with pytest.raises(LimitError, match="million image sources"):
-        heard(huge, prepare(SphereHead(), RATE_HZ), 0, 0.5)
+        RoomSpec(size_m=(8.0, 6.0, 3.0), t60_s=0.02)
+    with pytest.raises(ValueError, match="million image sources, the limit is 10;"):
+        RoomSpec(size_m=(2.0, 2.0, 2.0), t60_s=2.0)
 
 
 # ----------------------------------------------------------------- pyroomacoustics as the reference

@@ -135,7 +135,11 @@ def test_the_talker_has_no_relative_level() -> None:
 
 
 def test_sources_outside_the_room_are_named() -> None:
-    with pytest.raises(ValueError, match=r"noise_1: .*room of 3\.6 x 3 x 2\.4 m .*-0\.56"):
+    message = (
+        r"noises\.0\.distance_m: must be below 1\.44, where at azimuth -90 "
+        r"the room of 3\.6 x 3 x 2\.4 m ends \(got 2\)"
+    )
+    with pytest.raises(ValueError, match=message):
         SceneSpec(room=SMALL, noises=(PlacedSource(azimuth_deg=-90.0, distance_m=2.0),))
     SceneSpec(room=RoomSpec(t60_s=0), noises=(PlacedSource(azimuth_deg=-90.0, distance_m=9.0),))
 
