@@ -31,7 +31,7 @@ class Recipe(Spec):
     mix: MixSpec = MixSpec()
     seed: int = Field(0, ge=0)
     epochs: int = Field(60, ge=1)
-    mask_only_epochs: int = Field(5, ge=0)
+    mask_only_epochs: int = Field(10, ge=0)
     """So many epochs at first with the mask loss alone (equation 1), without the last filter."""
     batches_per_epoch: int = Field(80, ge=1)
     scenes_per_batch: int = Field(16, ge=1)
