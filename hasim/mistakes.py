@@ -5,6 +5,7 @@ What would be right is read from the JSON Schema, so it is always what the Specs
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,13 @@ def explain(errors: Iterable[Any], root: Node, shape: Shape) -> list[Problem]:
     for error in errors:
         path, at = _locate(error, root, shape)
         findings.setdefault(path, []).append((error, at))
-    return [_problem(path, found, root) for path, found in findings.items()]
+    problems = []
+    for path, found in findings.items():
+        if found[0][0]["type"] == "value_error":
+            problems += _of_validator(path, found[0], root)
+        else:
+            problems.append(_problem(path, found, root))
+    return problems
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Shape:
                 return Shape(schema["properties"][part], self.definitions)
         return None
 
-    def keys(self) -> list[str]:
+    def known_keys(self) -> list[str]:
         """All keys that a mapping of this shape may have."""
         return [key for shape in self.alternatives() for key in shape.schema.get("properties", {})]
 
@@ -155,11 +162,9 @@ def _problem(path: tuple[str, ...], found: list[tuple[Any, Shape]], root: Node) 
     node, depth = find(root, path)
     key = shortened(".".join(path))
     kind = error["type"]
-    if kind == "value_error":
-        return Problem(node.place, key, str(error["ctx"]["error"]))
     if kind == "extra_forbidden":
         parent, _ = find(root, path[:-1])
-        known = shape.keys()
+        known = shape.known_keys()
         right = close_match(path[-1], known) or f"known keys: {', '.join(known)}"
         return Problem(parent.key_place(path[-1]), key, _WRONG[kind], node.printed(), right)
     wanted = " or ".join(dict.fromkeys(shape.wanted() for _, shape in found))
@@ -174,10 +179,24 @@ def _problem(path: tuple[str, ...], found: list[tuple[Any, Shape]], root: Node) 
     if kind == "union_tag_invalid":
         wanted = _either(map(repr, choices))
     wrong = "too few entries" if kind == "missing" else _WRONG.get(kind, _uncapitalised(error))
-    if len(found) > 1:
-        wrong = "not allowed"
+    if len(found) > 1 or (kind == "model_type" and len(shape.alternatives()) > 1):
+        wrong = "not allowed"  # a word, a number, a mapping: it is none of what it may be
     right = "; ".join(part for part in (f"must be {wanted}", advice) if part)
     return Problem(node.place, key, wrong, node.printed(), right)
+
+
+def _of_validator(path: tuple[str, ...], found: tuple[Any, Shape], root: Node) -> list[Problem]:
+    """What a Spec's own validator says: `key: what is; other.key: what else`, or just text."""
+    error, shape = found
+    problems = []
+    for part in re.split(r"; (?=[a-z0-9_.]+: )", str(error["ctx"]["error"])):
+        key, colon, wrong = part.partition(": ")
+        inner = tuple(key.split("."))
+        if not colon or inner[0] not in shape.known_keys():
+            inner, wrong = (), part
+        node, _ = find(root, path + inner)
+        problems.append(Problem(node.place, shortened(".".join(path + inner)), wrong))
+    return problems
 
 
 def _place_of_parent(root: Node, path: tuple[str, ...]) -> Place:

@@ -80,7 +80,7 @@ def _set(node: Node, shape: Shape, path: tuple[str, ...], depth: int, value: Nod
     shape = _chosen(node, shape)
     inner = shape.child(part)
     if inner is None:
-        known = shape.keys()
+        known = shape.known_keys()
         right = close_match(part, known) or f"known keys: {', '.join(known)}"
         raise _impossible(path[: depth + 1], value, "unknown key", value.printed(), right)
     child = node.value.get(part)
@@ -111,7 +111,7 @@ def _set_kind(node: Node, shape: Shape, value: Node) -> Node:
     items = {**node.value, "kind": value}
     kinds = shape.kinds()
     if isinstance(value.value, str) and value.value in kinds:
-        known = kinds[value.value].keys()
+        known = kinds[value.value].known_keys()
         items = {key: item for key, item in items.items() if key in known}
     return Node(items, node.place, keys={**node.keys, "kind": value.place})
 

@@ -216,6 +216,22 @@ def test_one_mistake(written, text, message):
     assert message in lines[0]
 
 
+def test_what_does_not_fit_together_stands_at_its_keys(written):
+    text = """\
+link: {kind: ideal}
+scene:
+  target: {level_db: 3}
+  noises:
+    - {azimuth_deg: 10}
+    - {azimuth_deg: 20,
+       distance_m: 19}
+"""
+    lines = _problems(written(text))
+    assert len(lines) == 2
+    assert lines[0].startswith("case.yaml:3:22: scene.target.level_db: must be 0 (got 3); ")
+    assert lines[1].startswith("case.yaml:7:20: scene.noises.1.distance_m: must be below ")
+
+
 def test_a_newer_file_names_both_versions(written):
     (line,) = _problems(written("schema_version: 99"))
     assert line.endswith("this hasim reads version 1; a newer hasim is needed")
