@@ -15,6 +15,7 @@ from hasim import simulation
 from hasim.devices import DeviceSpec
 from hasim.links import ConstantRate, IdealLink, LinkSpec
 from hasim.losses import Bernoulli, Gilbert, LossList, NoLoss
+from hasim.plan import Plan
 from hasim.program import Compute, Program, Receive, Send
 from hasim.simulation import PlayoutSpec, simulate
 from hasim.timeline import Status, Timeline
@@ -64,12 +65,26 @@ def work(milliseconds: float, name: str = "work", every: int = 1) -> Compute:
     return Compute(name, round(milliseconds * 100_000), every=every)
 
 
-def raw_exchange(bits: int = 4000, before: float = 1.0, after: float = 3.0) -> Program:
-    return (Send("x", bits, while_capturing=True), work(before), Receive("x"), work(after))
+def raw_exchange(
+    bits: int = 4000, before: float = 1.0, after: float = 3.0, lag: int = 0
+) -> Program:
+    return (Send("x", bits, while_capturing=True), work(before), Receive("x", lag), work(after))
 
 
 def filtered_exchange(bits: int = 4000, lag: int = 0) -> Program:
     return (work(2.0), Send("x", bits), Receive("x", lag), work(3.0))
+
+
+def repeating_the_first() -> ConstantRate:
+    """Full duplex, 4 ms per 4000 bits; the first attempts are lost, and repeated after 18 ms."""
+
+    class FirstAttempt(LossList):
+        def process(self, rng: np.random.Generator, direction: str) -> Callable[[int], bool]:
+            attempts = iter([True] + [False] * 1000)
+            return lambda frame: next(attempts)
+
+    link = plain_link(duplex="full", attempts=2, retry_spacing_ms=18)
+    return link.model_copy(update={"loss": FirstAttempt()})
 
 
 # ----------------------------------------------------------------------------- by hand
@@ -152,24 +167,45 @@ def test_computation_is_not_interrupted() -> None:
 
 def test_segments_keep_the_order_of_frames() -> None:
     """Packet 1 overtakes packet 0, which was repeated; frame 1 still comes after frame 0."""
-    link = plain_link(
-        duplex="full",
-        attempts=2,
-        retry_spacing_ms=18,
-        loss=LossList(),
-    )
-
-    class FirstAttemptOfFrameZero(LossList):
-        def process(self, rng: np.random.Generator, direction: str) -> Callable[[int], bool]:
-            attempts = iter([True] + [False] * 1000)
-            return lambda frame: next(attempts)
-
-    link = link.model_copy(update={"loss": FirstAttemptOfFrameZero()})
-    timeline = play(raw_exchange(), link=link)
+    timeline = play(raw_exchange(), link=repeating_the_first())
     arrived_ns = timeline.channels["x"].arrived_ns
     assert (arrived_ns[:, 0] > arrived_ns[:, 1]).all()
     assert (np.diff(timeline.finished_ns, axis=1) > 0).all()
     assert (timeline.channels["x"].status == Status.ON_TIME).all()
+
+
+def test_first_frame_waits_for_all_packets_up_to_its_lag() -> None:
+    """Frame 0 needs packets 0 and 1; packet 0, which was repeated, comes last."""
+    timeline = play(raw_exchange(lag=1), link=repeating_the_first(), wait_ms=40)
+    assert (timeline.channels["x"].arrived_ns[:, 0] == (16 + 4 + 18 + 4) * MS).all()
+    assert (timeline.finished_ns[:, 0] == (16 + 4 + 18 + 4 + 3) * MS).all()
+    assert (timeline.channels["x"].status[:, 0] == Status.ON_TIME).all()
+
+
+def test_an_older_packet_needs_no_wait() -> None:
+    """Frame n takes what the partner captured a hop before; the first frame has nothing to take."""
+    timeline = play(raw_exchange(lag=-1))
+    assert timeline.wait_ns == 0
+    assert (timeline.finished_ns - timeline.released_ns == 4 * MS).all()
+    assert (timeline.channels["x"].status == Status.ON_TIME).all()
+
+
+def test_jitter_is_of_every_packet_and_direction_its_own() -> None:
+    x = play(raw_exchange(), link=plain_link(duplex="full", jitter_ms=5)).channels["x"]
+    jitter_ms = (x.arrived_ns - x.sent_ns[::-1]) / MS - 4
+    assert len(np.unique(jitter_ms)) == jitter_ms.size
+    assert jitter_ms.min() >= 0
+    assert jitter_ms.max() <= 5
+
+
+def test_pieces_are_captured_to_their_last_sample() -> None:
+    """A third of 16 ms is no whole number of nanoseconds."""
+    starts = play(raw_exchange(), link=plain_link(packets_per_hop=3, rate_kbps=5000)).packets
+    assert starts["start_ns"][starts["sender"] == 0][:3].tolist() == [
+        5_333_334,
+        10_666_667,
+        16 * MS,
+    ]
 
 
 # ----------------------------------------------------------------------------- boundaries
@@ -192,6 +228,15 @@ def test_frame_at_the_last_nanosecond_is_heard() -> None:
 def test_computation_that_just_fits_skips_nothing() -> None:
     assert play((work(16.0),), overload="skip_frame").heard.all()
     assert not play((work(16.00001),), overload="skip_frame").heard.all()
+
+
+def test_packets_arrive_before_frames_are_released() -> None:
+    """The packet of frame 0 comes with the release of frame 1, which finds the core taken."""
+    link = plain_link(duplex="full", latency_ms=12)
+    timeline = play(raw_exchange(), link=link, overload="skip_frame")
+    assert timeline.channels["x"].arrived_ns[0, 0] == timeline.released_ns[0, 1]
+    assert timeline.computed[:, 0].all()
+    assert not timeline.computed[:, 1].any()
 
 
 def test_late_packets_do_not_hold_anyone_longer_than_the_wait() -> None:
@@ -294,6 +339,29 @@ def test_short_rehearsal_finds_what_the_long_one_finds(
     monkeypatch.setattr(simulation, "_settled", lambda *_: 0)
     long = play(program, frames=400)
     assert (short.wait_ns, short.playout_delay_ns) == (long.wait_ns, long.playout_delay_ns)
+
+
+def test_rehearsal_that_does_not_repeat_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told a wrong period, it sees that the frames differ, and plays all of them."""
+    seen = []
+    settled = simulation._settled
+    monkeypatch.setattr(simulation, "_settled", lambda *run: seen.append(settled(*run)) or seen[-1])
+    program = (*raw_exchange(), work(5.0, "solve", every=7))
+    right = play(program, frames=400)
+    assert min(seen) > 0
+    seen.clear()
+    monkeypatch.setattr(Plan, "period", 1)
+    wrong = play(program, frames=400)
+    assert max(seen) == 0
+    assert (wrong.wait_ns, wrong.playout_delay_ns) == (right.wait_ns, right.playout_delay_ns)
+
+
+def test_overload_counts_the_packets_that_the_first_frame_needs() -> None:
+    """Frame 0 needs packet 1: it leaves after 16 ms, waits for what is on the air, takes 10 ms."""
+    link = plain_link(rate_kbps=400, duplex="half")
+    timeline = play(raw_exchange(lag=1), link=link)
+    assert timeline.wait_ns == (4 * 10) * MS
+    assert (timeline.channels["x"].status[:, :2] == Status.ON_TIME).all()
 
 
 def test_overload_takes_the_first_frame_and_shows_misses() -> None:
@@ -437,6 +505,18 @@ def test_laws_of_any_run(
     for medium in media:
         assert not overlaps(packets["start_ns"][medium], packets["end_ns"][medium])
     assert packets["attempt"].max(initial=0) < link.attempts
+
+    # A payload has arrived when the last of its pieces has, at its first successful attempt.
+    for channel, deliveries in timeline.channels.items():
+        for sender in (0, 1):
+            mine = packets[(packets["channel"] == channel) & (packets["sender"] == sender)]
+            pieces_ns = np.full((frames, link.packets_per_hop), np.iinfo(np.int64).max)
+            there = mine[~mine["lost"]]
+            np.minimum.at(pieces_ns, (there["frame"], there["piece"]), there["arrived_ns"])
+            arrived_ns = np.where(
+                pieces_ns.max(axis=1) < np.iinfo(np.int64).max, pieces_ns.max(axis=1), -1
+            )
+            np.testing.assert_array_equal(arrived_ns, deliveries.arrived_ns[1 - sender])
 
     # Packets: what was sent is on time, late or lost; nothing arrives before it was sent.
     for deliveries in timeline.channels.values():
