@@ -100,11 +100,18 @@ def find(root: Node, path: Sequence[str]) -> tuple[Node, int]:
     for depth, part in enumerate(path):
         if isinstance(node.value, dict) and part in node.value:
             node = node.value[part]
-        elif isinstance(node.value, list) and part.isdecimal() and int(part) < len(node.value):
+        elif isinstance(node.value, list) and entry_number(part, node.value) is not None:
             node = node.value[int(part)]
         else:
             return node, depth
     return node, len(path)
+
+
+def entry_number(part: str, entries: Sequence[object]) -> int | None:
+    """The entry that a part of a path means; None where there is none."""
+    # Python refuses to read numbers of thousands of digits; no list is that long.
+    number = int(part) if part.isdecimal() and len(part) < 10 else len(entries)
+    return number if number < len(entries) else None
 
 
 def _locate(error: Any, root: Node, shape: Shape) -> tuple[tuple[str, ...], Shape]:

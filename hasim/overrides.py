@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hasim.mistakes import Shape, close_match
+from hasim.mistakes import Shape, close_match, entry_number
 from hasim.yaml_text import Node, Place, Problem, node_of, read, shortened
 
 
@@ -93,14 +93,13 @@ def _set(node: Node, shape: Shape, path: tuple[str, ...], depth: int, value: Nod
 def _set_entry(node: Node, shape: Shape, path: tuple[str, ...], depth: int, value: Node) -> Node:
     """A copy of the list `node` with one entry changed."""
     assert isinstance(node.value, list)
-    part, entries = path[depth], list(node.value)
-    if not part.isdecimal() or int(part) >= len(entries):
+    entries = list(node.value)
+    index = entry_number(path[depth], entries)
+    inner = None if index is None else shape.child(index)
+    if index is None or inner is None:
         right = f"must be a whole number from 0 to {len(entries) - 1}" if entries else ""
-        raise _impossible(path[: depth + 1], value, "no such entry", repr(part), right)
-    index = int(part)
-    inner = shape.child(index)
-    if inner is None:
-        raise _impossible(path[: depth + 1], value, "no such entry", repr(part))
+        got = shortened(repr(path[depth]))
+        raise _impossible(path[: depth + 1], value, "no such entry", got, right)
     entries[index] = _set(entries[index], inner, path, depth + 1, value)
     return Node(entries, node.place)
 

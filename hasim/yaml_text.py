@@ -42,7 +42,8 @@ class Problem:
     def __str__(self) -> str:
         where = "".join(f"{part}: " for part in (str(self.place), self.key) if part)
         got = "" if self.got is None else f" (got {self.got})"
-        return printable(f"{where}{self.wrong}{got}") + (f"; {self.right}" if self.right else "")
+        right = f"; {self.right}" if self.right else ""
+        return printable(f"{where}{self.wrong}{got}{right}")
 
 
 @dataclass

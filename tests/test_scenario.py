@@ -342,6 +342,7 @@ def test_mistakes_in_overrides_and_file_come_together(written):
             "link.codec.bits=40",
             "scene.noises.7.azimuth_deg=3",
             "scene.noises.first.azimuth_deg=3",
+            f"scene.noises.{'9' * 5000}.azimuth_deg=3",
             "sceen.snr_db=2",
             "playout.wait_ms=[1",
             "front_end.hop.x=1",
@@ -358,6 +359,7 @@ def test_mistakes_in_overrides_and_file_come_together(written):
         "--set: sceen: unknown key (got 2); did you mean 'scene'?",
         "--set: scene.noises.7: no such entry (got '7'); must be a whole number from 0 to 0",
         "--set: scene.noises.first: no such entry (got 'first')",
+        "--set: scene.noises.99999",
         "--set: front_end.hop: a single value, it has no keys (got 256)",
         "--set: link.codec.bits: too large (got 40); must be a whole number from 1 to 16",
     ]
