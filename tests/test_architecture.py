@@ -31,6 +31,9 @@ DOORS = {
     "soundfile": {"audio_file", "result", "training"},
     "h5py": {"sofa"},
     "platformdirs": {"cache"},
+    "dask": {"sweep"},
+    "distributed": {"sweep"},
+    "pyarrow": {"store"},
     "pystoi": {"metrics"},
     "pesq": {"metrics"},
     "scipy": {"*"},
@@ -55,8 +58,8 @@ FLOORS = (
     },  # machines
     {"metrics"},  # judges
     {
-        *("scenario", "mistakes", "overrides", "experiment", "sweep", "pareto", "result", "table"),
-        *("plots", "report", "reproduce"),
+        *("scenario", "mistakes", "overrides", "experiment", "result", "table", "plots"),
+        *("axes", "store", "sweep", "pareto", "report", "reproduce"),
     },  # studies
     {"cli", "__main__", "__init__"},  # door
 )
