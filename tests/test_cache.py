@@ -71,6 +71,19 @@ def test_a_damaged_file_is_computed_again(tmp_path: Path, place: float) -> None:
     path.write_bytes(whole)
 
 
+def test_a_file_that_claims_terabytes_is_not_believed(tmp_path: Path) -> None:
+    compute = Counted(1000)
+    cache.fetch(KEY, compute, tmp_path)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    claim = whole.replace(b"(1000,), }          ", b"(99999999999999,), }")
+    assert len(claim) == len(whole) != 0
+    assert claim != whole
+    path.write_bytes(claim)
+    assert cache.fetch(KEY, compute, tmp_path)["full"].shape == (1000,)
+    assert compute.runs == 2
+
+
 def test_never_a_pickle(tmp_path: Path) -> None:
     """An array of objects would run code when loaded: it counts as damage."""
     compute = Counted()

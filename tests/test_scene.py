@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from numpy import ndarray
 
-from hasim.head import FreeFieldHead, SphereHead
+from hasim.head import FreeFieldHead, SofaHead, SphereHead
 from hasim.room import RoomSpec
 from hasim.scene import MismatchSpec, PlacedSource, Scene, SceneSpec, render
 from hasim.sources import (
@@ -163,6 +163,26 @@ def test_a_stored_response_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch
     rendered(folder)
     with pytest.raises(AssertionError, match="computed again"):
         rendered(folder, head=SphereHead(microphones="bte_2_wide"))
+
+
+def test_a_head_is_what_its_file_contains(folder: Path, tmp_path: Path) -> None:
+    """The same path with other responses is another head."""
+    import sofar
+
+    path = tmp_path / "head.sofa"
+    gaps_db = []
+    for right in (0.5, 0.25):
+        data = sofar.Sofa("SimpleFreeFieldHRIR")
+        data.SourcePosition = np.array([[0, 0, 1.0], [90, 0, 1.0], [-90, 0, 1.0]])
+        data.Data_IR = np.zeros((3, 2, 8))
+        data.Data_IR[:, :, 0] = [1.0, right]
+        data.Data_SamplingRate = RATE_HZ
+        data.Data_Delay = np.zeros((1, 2))
+        sofar.write_sofa(str(path), data)
+        scene = rendered(folder, head=SofaHead(path=path))
+        left_db, right_db = level_db(scene.target.full[:, 0])
+        gaps_db.append(left_db - right_db)
+    np.testing.assert_allclose(gaps_db, 20 * np.log10([2, 4]), atol=0.01)
 
 
 def test_mismatch_turns_target_and_noise_alike(folder: Path) -> None:
