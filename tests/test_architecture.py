@@ -59,7 +59,7 @@ FLOORS = (
     {"metrics"},  # judges
     {
         *("scenario", "mistakes", "overrides", "experiment", "result", "table", "plots"),
-        *("axes", "store", "sweep", "pareto", "report", "reproduce"),
+        *("axes", "store", "run_cache", "sweep", "pareto", "report", "reproduce"),
     },  # studies
     {"cli", "__main__", "__init__"},  # door
 )
