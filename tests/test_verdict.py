@@ -113,3 +113,10 @@ def test_playout_too_early() -> None:
 def test_wait_too_short() -> None:
     reasons = verdict(exchange(), wait_ms=6)
     assert reasons == ["left: 100 of 100 packets of 'x' late (wait_ms is 6, the slowest took 8.2)"]
+
+
+def test_packets_late_behind_repeats_are_luck() -> None:
+    """Every other acknowledgement is lost: repeats delay packets beyond the automatic wait."""
+    link = ConstantRate(loss=NoLoss(), attempts=2, ack_loss=0.5)
+    assert verdict(exchange(bits=2800), link=link) == []
+    assert "packets of 'x' late" in verdict(exchange(bits=2800), link=link, wait_ms=14)[0]
