@@ -37,7 +37,13 @@ def _one_rate_for_all(value: Any) -> Any:
 class DeviceSpec(Spec):
     """One ear's processor: rates, memory, and what it does with a frame it has no time for."""
 
-    mmac_per_s: Annotated[Rates, BeforeValidator(_one_rate_for_all)] = Rates()
+    mmac_per_s: Annotated[
+        Rates,
+        BeforeValidator(
+            _one_rate_for_all,
+            json_schema_input_type=Annotated[float, Field(gt=0, le=1e6)] | Rates,
+        ),
+    ] = Rates()
     """One number, or a number per precision (fp32, int16, int8, int4)."""
     ram_kb: float = Field(512.0, gt=0)
     """Working memory, 1 kB = 1024 bytes."""
