@@ -21,9 +21,6 @@ from hasim.head import Head, unit_vectors
 from hasim.spec import LimitError, Spec
 from hasim.waves import KERNEL_TAPS, SPEED_OF_SOUND_M_PER_S, add_up
 
-FORMAT = 1
-"""Raised with every change that changes a response: responses kept on disk carry it."""
-
 HEAD_ROOM_M = 0.15
 """The middle of the head stays this far from the walls: the largest head fits."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, Self
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy import ndarray
 from pydantic import Field, model_validator
 
-from hasim import head, measured, room, sources
+from hasim import head, measured, rigid_sphere, room, sofa, sources, waves
 from hasim.cache import fetch, file_hash
 from hasim.head import HeadSpec, SofaHead, SphereHead
 from hasim.room import Response, RoomSpec
@@ -203,7 +204,7 @@ def _responses(
             return measured.read(source.response, direction, sample_rate_hz)
         source_m = _place(spec.room, source)
         key = {
-            "format": room.FORMAT,
+            "made_by": _made_by(),
             "room": spec.room.model_dump(mode="json"),
             "head": head_key,
             "source_m": source_m,
@@ -216,6 +217,16 @@ def _responses(
         return Response(**fetch(key, compute, cache_folder))
 
     return {name: response(source) for name, source in placed.items()}
+
+
+@cache
+def _made_by() -> list[str]:
+    """What computes responses: whoever changes it gets new ones, with no number to remember."""
+    libraries = [f"{name} {version(name)}" for name in ("numpy", "scipy", "pyroomacoustics")]
+    return libraries + [
+        file_hash(Path(str(station.__file__)))
+        for station in (head, rigid_sphere, room, sofa, waves)
+    ]
 
 
 def _convolved(dry: ndarray, response: Response) -> Image:

@@ -11,7 +11,7 @@ import pytest
 
 from hasim import cache
 
-KEY = {"format": 1, "size_m": (6.0, 4.5, 2.7)}
+KEY = {"made_by": "this", "size_m": (6.0, 4.5, 2.7)}
 
 
 class Counted:
