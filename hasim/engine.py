@@ -1,0 +1,149 @@
+"""Who does the work of many runs: this process, spawned processes beside it, or a Dask cluster.
+
+Workers compute and nothing else. At any moment they hold few tasks (one each on this machine, two
+on a cluster, to hide the way there), so little is lost when all is stopped. Answers come in the
+order in which they are done. The door to Dask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from hasim.spec import InputError
+
+Work = Callable[[Any], Any]
+START_S = 60
+"""How long workers may take to come up, and a scheduler to answer."""
+LIVES = 2
+"""Workers that a task may lose before it counts as failed."""
+
+
+class WorkerLost(RuntimeError):
+    """The processes that worked on a task died, each time."""
+
+
+class Engine:
+    """Maps a function over tasks; workers start with the first task and end with the engine.
+
+    `jobs` processes on this machine, with 1 this very process; or with `cluster`, the address of a
+    Dask scheduler, whatever workers it has.
+    """
+
+    def __init__(self, jobs: int = 1, cluster: str | None = None) -> None:
+        if jobs < 1:
+            raise ValueError(f"jobs: must be at least 1 (got {jobs})")
+        self.jobs = jobs
+        self.cluster = cluster
+        self._client: Any = None
+        self._local: Any = None
+
+    def map(self, work: Work, tasks: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        """(task, what `work` returned) for every task, in the order of completion.
+
+        `work` catches its own errors. In the place of the answer stands a WorkerLost where the
+        workers died of it; when one dies of something else, its task is given to another.
+
+        Raises:
+            InputError: the cluster does not answer, or is lost on the way.
+        """
+        if self.jobs == 1 and self.cluster is None:
+            for task in tasks:
+                yield task, work(task)
+            return
+        from distributed import as_completed
+
+        self._start()
+        waiting = iter(tasks)
+        running: dict[Any, Any] = {}
+        done = as_completed(loop=self._client.loop)
+        for future in self._hand_out(work, waiting, running):
+            done.add(future)
+        while running:
+            future = next(done)
+            task = running.pop(future)
+            yield task, self._answer(future)
+            del future  # lets the cluster forget the answer
+            for future in self._hand_out(work, waiting, running):
+                done.add(future)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._client is not None:
+            self._client.close(timeout=2)
+        if self._local is not None:
+            self._local.close(timeout=2)
+
+    def _hand_out(
+        self, work: Work, waiting: Iterator[Any], running: dict[Any, Any]
+    ) -> Iterator[Any]:
+        """Give new tasks to workers that have too little to do."""
+        while len(running) < self._room():
+            try:
+                task = next(waiting)
+            except StopIteration:
+                return
+            future = self._client.submit(work, task, pure=False)
+            running[future] = task
+            yield future
+
+    def _room(self) -> int:
+        """How many tasks the workers should hold."""
+        if self.cluster is None:
+            return self.jobs
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        return max(2, 2 * sum(worker["nthreads"] for worker in workers))
+
+    def _start(self) -> None:
+        if self._client is not None:
+            return
+        import logging
+
+        import dask
+        from distributed import Client, LocalCluster
+
+        if self.cluster is not None:
+            try:
+                self._client = Client(self.cluster, timeout=START_S, set_as_default=False)
+            except (OSError, ValueError) as error:
+                raise InputError(f"{self.cluster}: no Dask scheduler answers: {error}") from error
+            return
+        # One thread each: dask sets OMP_NUM_THREADS and its like to 1 before a worker imports
+        # anything, as the command line does for this process.
+        settings = {
+            "distributed.scheduler.allowed-failures": LIVES - 1,
+            "distributed.scheduler.worker-saturation": 1.0,
+        }
+        with dask.config.set(settings):
+            self._local = LocalCluster(
+                n_workers=self.jobs,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
+            self._client = Client(self._local, timeout=START_S, set_as_default=False)
+
+    def _answer(self, future: Any) -> Any:
+        from distributed import KilledWorker
+
+        if future.status == "finished":
+            return future.result()
+        if future.status == "error":
+            error = future.exception()
+            if isinstance(error, KilledWorker):
+                lost = "its process died, and so did the next one that tried"
+                return WorkerLost(lost)
+            raise error
+        raise InputError(
+            f"{self.cluster or 'the workers'}: lost on the way; the same command goes on"
+        )

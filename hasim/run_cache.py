@@ -1,0 +1,284 @@
+"""What runs can share: scenes, timelines and finished rows, under the hash of what they came of.
+
+Scenes and timelines are arrays in files (see `cache`), and those used last stay in memory; rows are
+in one SQLite file. All keys hold the hash of hasim's own source and of the packages that do its
+arithmetic, so a changed program never meets old results. Bounded in size, safe with several
+processes, and no pickle anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from hasim import experiment
+from hasim.cache import Arrays, content_hash, default_folder, fetch, file_hash
+from hasim.scenario import Scenario
+from hasim.scene import Image, Scene
+from hasim.spec import Spec
+from hasim.stft import frames_for
+from hasim.timeline import Deliveries, Timeline
+
+MAX_MEMORY_BYTES = 256 * 2**20
+"""Arrays kept in memory by each process."""
+MAX_ROWS = 200_000
+"""About 4 kB each."""
+ARITHMETIC = ("numpy", "scipy", "pyroomacoustics", "simpy", "torch", "pystoi", "pesq")
+
+
+def folder_of_sweeps() -> Path:
+    """Where shared parts are kept if nobody says otherwise."""
+    return default_folder() / "sweeps"
+
+
+@cache
+def code_hash() -> str:
+    """Hexadecimal digest of all that turns a scenario into numbers: hasim's source, packages,
+    plug-ins."""
+    digest = hashlib.sha256()
+    package = Path(__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package)}\n".encode() + path.read_bytes())
+    for name in ARITHMETIC:
+        digest.update(f"{name} {_version(name)}\n".encode())
+    for entry in sorted(entry_points(group="hasim.nodes"), key=lambda entry: entry.name):
+        from_package = entry.dist.name if entry.dist else ""
+        digest.update(f"{entry.name} {entry.value} {_version(from_package)}\n".encode())
+    return digest.hexdigest()
+
+
+def content(value: Any) -> Any:
+    """A Spec as plain values in which every file is what it contains, not where it lies.
+
+    A file that is not there is its path: whoever needs it will say so.
+    """
+    if isinstance(value, Path):
+        try:
+            return {"sha256": file_hash(value)}
+        except OSError:
+            return {"path": str(value)}
+    if isinstance(value, Spec):
+        return {name: content(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, Mapping):
+        return {key: content(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [content(item) for item in value]
+    return value
+
+
+def scene(scenario: Scenario, folder: Path, code: str) -> Scene:
+    """`experiment.render_scene`, or what it gave before for the same scene, seed and duration."""
+    key = {
+        "what": "scene",
+        "code": code,
+        "scene": content(scenario.scene),
+        "seed": scenario.seed,
+        "duration_s": scenario.duration_s,
+        "sample_rate_hz": scenario.sample_rate_hz,
+    }
+    arrays = _shared(key, lambda: _scene_arrays(experiment.render_scene(scenario)), folder)
+    return _scene_of(arrays)
+
+
+def timeline(scenario: Scenario, folder: Path, code: str) -> Timeline:
+    """`experiment.play_time`, or what it gave before for programs, devices, link and playout that
+    are the same to the devices."""
+    rate_hz, front_end = scenario.sample_rate_hz, scenario.front_end
+    link = content(scenario.link)
+    del link["codec"]  # its bits are in the programs
+    key = {
+        "what": "timeline",
+        "code": code,
+        "programs": [
+            [[type(step).__name__, asdict(step)] for step in program]
+            for program in experiment.programs(scenario)
+        ],
+        "frames": frames_for(round(scenario.duration_s * rate_hz), front_end),
+        "hop": [front_end.hop, rate_hz],
+        "devices": content(scenario.devices),
+        "link": link,
+        "playout": content(scenario.playout),
+        "seed": scenario.seed,
+    }
+    arrays = _shared(key, lambda: _timeline_arrays(experiment.play_time(scenario)), folder)
+    return _timeline_of(arrays)
+
+
+class RowCache:
+    """Finished rows as text. A cache that cannot be read or written is as good as an empty one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._connection: sqlite3.Connection | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(folder / "rows.sqlite", timeout=5, isolation_level=None)
+            self._connection = connection
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, row TEXT, digest TEXT)"
+            )
+        except (OSError, sqlite3.Error):
+            self.close()
+
+    def get(self, key: str) -> str | None:
+        """The text under a key; None where there is none, or a damaged one."""
+        if self._connection is None:
+            return None
+        try:
+            found = self._connection.execute(
+                "SELECT row, digest FROM rows WHERE key = ?", (key,)
+            ).fetchone()
+        except sqlite3.Error:
+            return None
+        return found[0] if found and _digest(found[0]) == found[1] else None
+
+    def put(self, key: str, row: str) -> None:
+        """Keep a text; beyond 200,000 the oldest go."""
+        if self._connection is None:
+            return
+        try:
+            put = "INSERT OR REPLACE INTO rows VALUES (?, ?, ?)"
+            newest = self._connection.execute(put, (key, row, _digest(row))).lastrowid or 0
+            self._connection.execute("DELETE FROM rows WHERE rowid <= ?", (newest - MAX_ROWS,))
+        except sqlite3.Error:
+            self.close()
+
+    def close(self) -> None:
+        """Do without from now on."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def row_key(scenario: Scenario, code: str) -> str:
+    """Under what the row of a scenario is kept; its name makes no difference."""
+    parts = content(scenario)
+    del parts["name"]
+    return content_hash({"code": code, "scenario": parts})
+
+
+# ------------------------------------------------------------------------------- arrays in memory
+
+_recent: OrderedDict[str, Arrays] = OrderedDict()
+_recent_lock = threading.Lock()  # a worker of a cluster may have several threads
+
+
+def _shared(key: Any, compute: Callable[[], Arrays], folder: Path) -> Arrays:
+    """From memory, else from disk, else computed."""
+    name = f"{folder} {content_hash(key)}"
+    with _recent_lock:
+        if name in _recent:
+            _recent.move_to_end(name)
+            return _recent[name]
+    arrays = fetch(key, compute, folder)
+    with _recent_lock:
+        _recent[name] = arrays
+        while len(_recent) > 1 and sum(map(_size, _recent.values())) > MAX_MEMORY_BYTES:
+            _recent.popitem(last=False)
+    return arrays
+
+
+def _size(arrays: Arrays) -> int:
+    return sum(array.nbytes for array in arrays.values())
+
+
+def _scene_arrays(scene: Scene) -> Arrays:
+    images = {"target": scene.target}
+    images |= {f"noise_{number}": image for number, image in enumerate(scene.noises)}
+    arrays = {
+        f"{name}/{part}": getattr(image, part)
+        for name, image in images.items()
+        for part in ("full", "early", "direct")
+    }
+    facts = {
+        "sample_rate_hz": scene.sample_rate_hz,
+        "noises": len(scene.noises),
+        "t60_s": scene.t60_s,
+        "positions_m": scene.positions_m,
+    }
+    return arrays | {
+        "dry": scene.dry,
+        "sensor_noise": scene.sensor_noise,
+        "snr_db": np.array(scene.snr_db),  # may be infinite, which JSON cannot say
+        "facts": _as_bytes(facts),
+    }
+
+
+def _scene_of(arrays: Arrays) -> Scene:
+    facts = json.loads(arrays["facts"].tobytes())
+
+    def image(name: str) -> Image:
+        return Image(*(arrays[f"{name}/{part}"] for part in ("full", "early", "direct")))
+
+    left, right = arrays["snr_db"].tolist()
+    return Scene(
+        sample_rate_hz=facts["sample_rate_hz"],
+        dry=arrays["dry"],
+        target=image("target"),
+        noises=tuple(image(f"noise_{number}") for number in range(facts["noises"])),
+        sensor_noise=arrays["sensor_noise"],
+        snr_db=(left, right),
+        t60_s=facts["t60_s"],
+        positions_m={name: (x, y, z) for name, (x, y, z) in facts["positions_m"].items()},
+    )
+
+
+_TIMES = ("released_ns", "finished_ns", "deadline_ns", "busy_ns", "steps", "packets")
+_SPANS = ("hop_ns", "playout_delay_ns", "wait_ns", "airtime_ns", "duration_ns", "queue")
+
+
+def _timeline_arrays(timeline: Timeline) -> Arrays:
+    arrays: Arrays = {name: getattr(timeline, name) for name in _TIMES}
+    for number, deliveries in enumerate(timeline.channels.values()):
+        for part in ("sent_ns", "arrived_ns", "status"):
+            arrays[f"{number}/{part}"] = getattr(deliveries, part)
+    facts = {name: getattr(timeline, name) for name in _SPANS}
+    facts["channels"] = {name: d.lag_frames for name, d in timeline.channels.items()}
+    return arrays | {"facts": _as_bytes(facts)}
+
+
+def _timeline_of(arrays: Arrays) -> Timeline:
+    facts = json.loads(arrays["facts"].tobytes())
+    channels = {
+        name: Deliveries(
+            sent_ns=arrays[f"{number}/sent_ns"],
+            arrived_ns=arrays[f"{number}/arrived_ns"],
+            status=arrays[f"{number}/status"],
+            lag_frames=lag_frames,
+        )
+        for number, (name, lag_frames) in enumerate(facts.pop("channels").items())
+    }
+    times: dict[str, Any] = {name: arrays[name] for name in _TIMES}
+    return Timeline(channels=channels, **times, **facts)
+
+
+def _as_bytes(facts: Mapping[str, Any]) -> ndarray:
+    return np.frombuffer(json.dumps(facts, default=_native).encode(), dtype=np.uint8)
+
+
+def _native(number: Any) -> Any:
+    return number.item()  # NumPy's numbers
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
