@@ -1,7 +1,6 @@
 """Arrays that were expensive to compute, kept on disk under the hash of everything they depend on.
 
-A key names the inputs, never the result; whoever changes the computation changes a number in the
-key.
+A key names the inputs and whatever computes the result from them.
 """
 
 from __future__ import annotations

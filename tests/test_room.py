@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -314,6 +317,34 @@ def test_agrees_with_pyroomacoustics_measured_directivities() -> None:
     order = int(length_s * SPEED_OF_SOUND_M_PER_S * np.sqrt(np.sum(1 / np.square(SMALL.size_m))))
     theirs = by_pyroomacoustics(SMALL, grid, firs, (40.0,), order + 1)
     assert differ_db(heard(SMALL, head, 40), theirs[0]) < -45
+
+
+@pytest.mark.slow
+def test_the_number_of_threads_does_not_change_a_bit() -> None:
+    """Of numpy's libraries; read when they are loaded, so each number needs its own process."""
+    program = """
+import hashlib
+import numpy as np
+from hasim.head import SphereHead, prepare
+from hasim.room import RoomSpec, place, response
+room = RoomSpec()
+head = prepare(SphereHead(), 16000)
+got = response(room, head, np.array(place(room, 30, 0, 1.0)), 16000)
+print(hashlib.sha256(got.full.tobytes()).hexdigest())
+"""
+    hashes = set()
+    for threads in ("1", "2", "4"):
+        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        environment = os.environ | dict.fromkeys(names, threads)
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        hashes.add(done.stdout)
+    assert len(hashes) == 1
 
 
 @pytest.mark.benchmark
