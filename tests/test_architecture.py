@@ -31,8 +31,9 @@ DOORS = {
     "soundfile": {"audio_file", "result", "training"},
     "h5py": {"sofa"},
     "platformdirs": {"cache"},
-    "dask": {"sweep"},
-    "distributed": {"sweep"},
+    "dask": {"engine"},
+    "distributed": {"engine"},
+    "optuna": {"search"},
     "pyarrow": {"store"},
     "pystoi": {"metrics"},
     "pesq": {"metrics"},
@@ -59,7 +60,8 @@ FLOORS = (
     {"metrics"},  # judges
     {
         *("scenario", "mistakes", "overrides", "experiment", "result", "table", "plots"),
-        *("axes", "store", "run_cache", "sweep", "pareto", "report", "reproduce"),
+        *("axes", "store", "run_cache", "engine", "sweep", "search", "paired", "pareto"),
+        *("report", "reproduce"),
     },  # studies
     {"cli", "__main__", "__init__"},  # door
 )
