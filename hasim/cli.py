@@ -8,18 +8,23 @@ a device is a result.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
 import sys
+import time
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 INVALID_SCENARIO = 3
+PARTLY_FAILED = 1
 BAD_INPUT_FILE = 4
 LIMIT = 5
 BUG = 70
@@ -183,6 +188,178 @@ def schema() -> None:
     from hasim.scenario import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))
+
+
+Over = Annotated[
+    list[str] | None,
+    typer.Option("--over", metavar="KEY=VALUES", help="An axis, e.g. link.rate_kbps=64,128."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a dotted path at every point."),
+]
+Seeds = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="So many, from the scenario's own on.")
+]
+Out = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder of the table [default: runs/NAME].")
+]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Processes [default: one per core].")
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="tcp://HOST:PORT", help="A Dask scheduler instead of own processes."),
+]
+
+
+@app.command(
+    epilog=_lines(
+        "Examples:",
+        "hasim sweep scenarios/sweeps/link_bandwidth.yaml --dry-run",
+        "hasim sweep my.yaml --over link.rate_kbps=64,128,256 --over algorithm.groups=0,2,8",
+        "hasim sweep my.yaml --over 'algorithm.mu={start: 0, stop: 2, count: 5}' --seeds 8",
+    )
+)
+def sweep(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Scenario file or sweep file.")],
+    over: Over = None,
+    settings: Settings = None,
+    seeds: Seeds = None,
+    out: Out = None,
+    jobs: Jobs = None,
+    cluster: Cluster = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say how many runs, and about how long.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run again what failed.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of sentences.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Run a scenario over axes and seeds: one row each in a table; stopped, it goes on later."""
+    ctx.ensure_object(dict)["json"] = as_json
+    from hasim import axes
+    from hasim import sweep as sweeps
+
+    plan = axes.plan(file, over=over or (), seeds=seeds, set=settings or ())
+    folder = out or Path("runs") / plan.name
+    workers = jobs or os.cpu_count() or 1
+    forecast = sweeps.forecast(plan, folder)
+    told = _plan_in_words(forecast, workers if cluster is None else None)
+    if dry_run:
+        if as_json:
+            _print_json({"folder": str(folder), **forecast.told()})
+        else:
+            typer.echo(told)
+        return
+    if not quiet:
+        _say(told)
+    try:
+        with _progress(quiet) as progress:
+            tally = sweeps.sweep(
+                plan,
+                folder,
+                jobs=workers,
+                cluster=cluster,
+                retry_failed=retry_failed,
+                progress=progress,
+            )
+    except (KeyboardInterrupt, SystemExit):
+        _say(f"hasim: what is finished is kept in {folder}; the same command goes on from there")
+        raise
+    _say_outcome(tally, folder, as_json)
+
+
+def _plan_in_words(forecast: Any, workers: int | None) -> str:
+    words = (
+        f"{forecast.points} points x {forecast.seeds} seeds = {forecast.cases} runs; "
+        f"{forecast.stored} in the table, {forecast.cached} in the cache, "
+        f"{forecast.to_compute} to compute"
+    )
+    if forecast.to_compute:
+        seconds = forecast.to_compute * forecast.seconds_each / (workers or 1)
+        how = "as the runs so far" if forecast.measured else "by rule of thumb"
+        words += f": about {_duration(seconds)} {how}, "
+        words += f"on {workers} workers" if workers else "on one worker"
+    return words
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[Any], None]]:
+    """A bar with rate, time left and failures; plain lines where stderr is no terminal."""
+    if quiet:
+        yield _hush
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    began = time.monotonic()
+    console = Console(stderr=True)
+
+    def words(tally: Any) -> str:
+        parts = [f"{tally.failed} failed"] if tally.failed else []
+        if tally.computed:
+            each = (time.monotonic() - began) / tally.computed
+            left = _duration((tally.cases - tally.done) * each)
+            rate = f"{1 / each:.1f} runs/s" if each < 1 else f"{60 / each:.1f} runs/min"
+            parts = [rate, f"{left} left", *parts]
+        return ", ".join(parts)
+
+    if not console.is_terminal:
+        said = [began]
+
+        def line(tally: Any) -> None:
+            if time.monotonic() - said[0] > 10:
+                said[0] = time.monotonic()
+                _say(f"{tally.done} of {tally.cases} done, {words(tally)}")
+
+        yield line
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as bars:
+        bar = bars.add_task("", total=None)
+        yield lambda tally: bars.update(
+            bar, total=tally.cases, completed=tally.done, description=words(tally)
+        )
+
+
+def _say_outcome(tally: Any, folder: Path, as_json: bool) -> None:
+    """What a study has done; exit code 1 where a part of it failed."""
+    if as_json:
+        _print_json({"folder": str(folder), **dataclasses.asdict(tally)})
+    else:
+        _say(
+            f"{tally.done} of {tally.cases} runs: {tally.stored} were there, "
+            f"{tally.cached} from the cache, {tally.computed} computed, {tally.failed} failed"
+        )
+        typer.echo(str(folder / "results.csv"))
+    if tally.failed:
+        _say("the column `error` says why; --retry-failed runs them again")
+        raise typer.Exit(PARTLY_FAILED)
+
+
+@app.command(epilog=_lines("Example:", "hasim export runs/link_bandwidth --format parquet"))
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a sweep.")],
+    format: Annotated[
+        Literal["csv", "json", "parquet"], typer.Option(help="What to write.")
+    ] = "csv",
+) -> None:
+    """Write the table of a sweep beside it as CSV, JSON or Parquet."""
+    from hasim import store
+
+    typer.echo(str(store.export(folder, format)))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _told(error: BaseException) -> tuple[int, list[str]]:

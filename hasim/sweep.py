@@ -134,9 +134,18 @@ class Forecast:
     measured: bool  # seconds_each from rows of this table, not from a rule of thumb
 
     @property
+    def cases(self) -> int:
+        """Points times seeds."""
+        return self.points * self.seeds
+
+    @property
     def to_compute(self) -> int:
         """Cases that have to be run."""
-        return self.points * self.seeds - self.stored - self.cached
+        return self.cases - self.stored - self.cached
+
+    def told(self) -> dict[str, Any]:
+        """As an object for machines."""
+        return dataclasses.asdict(self) | {"cases": self.cases, "to_compute": self.to_compute}
 
 
 def forecast(plan: Plan, folder: str | Path, cache_folder: Path | None = None) -> Forecast:
