@@ -284,7 +284,9 @@ def _verdict(scenario: Scenario, timeline: Timeline) -> verdict.Verdict:
 
 
 def _acoustics(scene: Scene) -> dict[str, float]:
-    numbers = {f"snr_input_db_{ear}": value for ear, value in zip(EARS, scene.snr_db, strict=True)}
+    ears = zip(EARS, scene.snr_db, strict=True)
+    # Without noises there is no ratio to state.
+    numbers = {f"snr_input_db_{ear}": ratio for ear, ratio in ears if np.isfinite(ratio)}
     if scene.t60_s is not None:
         numbers["t60_measured_s"] = scene.t60_s
     return numbers
