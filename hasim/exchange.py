@@ -1,31 +1,106 @@
-"""What one ear gets of the other's signal: coded as sent, missing where lost or late, concealed as
-configured.
+"""What one ear gets of the other's signal: coded as sent, missing where lost or late, filled in as
+asked for.
 
 Signals are (ear, stream, bin, frame). On the way in, the ear is the sender; on the way out, the
-receiver.
+receiver. A packet's data may come in time, late, or once more as a coarse copy in the next packet;
+only what is in time is filtered, while covariances may learn from the rest.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from numpy import ndarray
+from pydantic import Field, Tag
 
-from hasim.codecs import CodecSpec
-from hasim.stft import FrontEndSpec, analyse, synthesise
-from hasim.timeline import Timeline
+from hasim.codecs import Allocated, Codec, CodecSpec
+from hasim.spec import Spec, by_kind
+from hasim.stft import FrontEndSpec, analyse, analysis_window, synthesise
+from hasim.timeline import Deliveries, Status, Timeline
 
-Fill = Literal["zero", "repeat"]
+Fill = Literal["zero", "repeat", "repeat_phase"]
+
+NEVER = np.iinfo(np.int64).max
+
+
+class Wait(Spec):
+    """Frame n waits for the partner's frame n, for `playout.wait_ms` at most; with a number there
+    instead of `auto`, the local path is delayed by a fixed budget."""
+
+    kind: Literal["wait"] = "wait"
+
+    age_frames: ClassVar[int] = 0
+
+
+class Stale(Spec):
+    """Frame n is filtered together with the partner's frame n - frames: no waiting, but the phase
+    between the ears is that of different times."""
+
+    kind: Literal["stale"] = "stale"
+    frames: int = Field(1, ge=1, le=16)
+    """Frames by which the partner's signal is older than the local one."""
+
+    @property
+    def age_frames(self) -> int:
+        """How far the partner's signal is behind."""
+        return self.frames
+
+
+class StatsOnly(Spec):
+    """The partner's frames, `frames` later, teach the covariances; the filter's input is local."""
+
+    kind: Literal["stats_only"] = "stats_only"
+    frames: int = Field(1, ge=1, le=16)
+    """Frames that the partner's signal has to arrive."""
+
+    @property
+    def age_frames(self) -> int:
+        """How far the partner's signal is behind."""
+        return self.frames
+
+
+PolicySpec = Annotated[
+    Annotated[Wait, Tag("wait")]
+    | Annotated[Stale, Tag("stale")]
+    | Annotated[StatsOnly, Tag("stats_only")],
+    by_kind("wait"),
+]
 
 
 @dataclass(frozen=True)
 class Received:
-    """What each ear got of the other ear's signal."""
+    """What each ear got of the other ear's signal.
+
+    `signal` and `arrived` are what frame n can be filtered with. `lesson` and `known` are what
+    covariances can be taught: the partner's signal that belongs to local frame n, and the frame
+    from which on it is known.
+    """
 
     signal: ndarray  # (ear, stream, bin, frame)
     arrived: ndarray  # (ear, frame): everything that the frame needs came in time
+    lesson: ndarray  # (ear, stream, bin, frame)
+    known: ndarray  # (ear, frame): a frame's number, or NEVER
+    noise: ndarray | None = None
+    """Power of the rounding noise in `lesson`, of the same shape, where the codec tells it."""
+
+    def older(self, frames: int) -> Self:
+        """The same with each frame of the partner beside a local frame that much later."""
+
+        def shifted(values: ndarray, before: complex) -> ndarray:
+            result = np.roll(values, frames, axis=-1)
+            result[..., :frames] = before
+            return result
+
+        return replace(
+            self,
+            signal=shifted(self.signal, 0.0),
+            arrived=shifted(self.arrived, False),
+            lesson=shifted(self.lesson, 0.0),
+            known=shifted(self.known, NEVER),
+            noise=None if self.noise is None else shifted(self.noise, 0.0),
+        )
 
 
 class Exchange:
@@ -36,6 +111,9 @@ class Exchange:
     gain: the codec's headroom above the root mean square of the sender's reference microphone
     (samples), or of each of its bins (spectrum). `mics` (ear, mic, bin, frame) and `samples` (ear,
     mic, sample) are the same signals.
+
+    `importance`, for each channel (ear, stream, bin) of the sender, is how much the receiver's
+    filter makes of the signal: each bin is multiplied by it before the codec and divided after.
     """
 
     def __init__(
@@ -45,10 +123,12 @@ class Exchange:
         front_end: FrontEndSpec,
         mics: ndarray,
         samples: ndarray,
+        importance: dict[str, ndarray] | None = None,
     ) -> None:
         self.timeline = timeline
         self.codec = codec
         self.front_end = front_end
+        self.importance = importance or {}
         headroom = 10 ** (getattr(codec, "headroom_db", 0.0) / 20)
         level = np.sqrt(np.mean(samples[:, 0] ** 2, axis=-1))
         bin_level = np.sqrt(
@@ -56,79 +136,263 @@ class Exchange:
         )  # of real and imaginary part
         self.full_scale = headroom * level  # (ear)
         self.bin_full_scale = headroom * bin_level  # (ear, bin)
+        self._mics, self._samples = mics, samples
 
     @property
     def computed(self) -> ndarray:
         """(ear, frame): the ear's own device worked on the frame."""
         return self.timeline.computed
 
+    def weighted(self, importance: dict[str, ndarray]) -> Exchange:
+        """The same exchange for a codec that knows what matters."""
+        return Exchange(
+            self.timeline, self.codec, self.front_end, self._mics, self._samples, importance
+        )
+
     def __call__(
-        self, channel: str, signal: ndarray, fill: Fill = "zero", *, rounded: bool = True
+        self,
+        channel: str,
+        signal: ndarray,
+        fill: Fill = "zero",
+        *,
+        fade: float = 1.0,
+        age_frames: int = 0,
+        late: bool = False,
+        rounded: bool = True,
     ) -> Received:
-        """Send `signal` both ways; where packets are missing, `fill` in silence or the last good
-        packet.
+        """Send `signal` both ways, and fill in what is missing when it is needed.
 
-        With `rounded` false the codec is left out, which makes the exchange linear in the signal.
+        fill "zero" is silence; "repeat" the last packet again, times `fade` for each packet since;
+        "repeat_phase" the last complete frame with every bin's phase turned on as its own
+        frequency would. With `age_frames` the receiver's frame n + age is the first to need frame
+        n. With `late`, `lesson` holds what came late or as a copy too. With `rounded` false the
+        codec's rounding is left out, which makes the exchange linear in the signal.
         """
-        if self.codec.domain == "samples":
-            return self._as_samples(channel, signal, fill, rounded)
-        return self._as_spectrum(channel, signal, fill, rounded)
-
-    def _as_spectrum(self, channel: str, signal: ndarray, fill: Fill, rounded: bool) -> Received:
-        arrived = self.timeline.channels[channel].on_time
-        if rounded:
-            frames = np.swapaxes(signal, -1, -2)  # a packet is a row of bins
-            scale = self.bin_full_scale[:, None, None]
-            signal = np.swapaxes(self.codec.encode_decode(frames, scale), -1, -2)
-        return Received(_concealed(signal[::-1], arrived, fill), arrived)
-
-    def _as_samples(self, channel: str, signal: ndarray, fill: Fill, rounded: bool) -> Received:
         deliveries = self.timeline.channels[channel]
-        hop, frames = self.front_end.hop, signal.shape[-1]
-        waveform = synthesise(signal, self.front_end, frames * hop)
-        hops = waveform.reshape(*signal.shape[:2], frames, hop)
-        if rounded:
-            hops = self.codec.encode_decode(hops, self.full_scale[:, None, None, None])
-        # Hop j travels in packet j + lag; the hops whose packet would come after the last frame
-        # lie beyond the end of the sound: not missing, but silent.
-        lag = deliveries.lag_frames
-        present = np.ones((2, frames), dtype=bool)
-        present[:, : frames - lag] = deliveries.on_time[:, lag:]
-        hops = _concealed(np.swapaxes(hops[::-1], -1, -2), present, fill)
-        hops[..., frames - lag :] = 0.0
-        received = np.swapaxes(hops, -1, -2).reshape(*signal.shape[:2], frames * hop)
-        arrived = present.copy()
-        for earlier in range(1, -(-self.front_end.window // hop)):  # a window spans several hops
-            arrived[:, earlier:] &= present[:, :-earlier]
-        return Received(analyse(received, self.front_end)[..., :frames], arrived)
+        as_samples = self.codec.domain == "samples"
+        if as_samples:
+            frames = signal.shape[-1]
+            waveform = synthesise(signal, self.front_end, frames * self.front_end.hop)
+            packets = waveform.reshape(*signal.shape[:2], frames, self.front_end.hop)
+            scale = self.full_scale[:, None, None, None]
+        else:
+            packets = np.swapaxes(signal, -1, -2)  # a packet is a row of bins
+            scale = self.bin_full_scale[:, None, None, :]
+        weight = np.asarray(self.importance.get(channel, 1.0))
+        if weight.ndim:
+            weight = weight[:, :, None, :]
+        copies, noise = None, None
+        copy_codec = self.codec.copy_codec
+        if copy_codec is not None:
+            copies = packets if not rounded else _coded(copy_codec, packets, scale, weight)
+        if not rounded:
+            packets = self.codec.linear(packets)
+        else:
+            if isinstance(self.codec, Allocated):
+                noise = self.codec.noise_power(packets * weight, scale * weight) / weight**2
+            packets = _coded(self.codec, packets, scale, weight)
+        # From here on the ear is the receiver.
+        packets = packets[::-1].copy()
+        copies = packets if copies is None else copies[::-1].copy()
+        # Data n travels in packet n + lag; data whose packet would come after the last frame lies
+        # beyond the end of the sound: not missing, but silent.
+        lag = deliveries.lag_frames + age_frames
+        packets[:, :, packets.shape[2] - lag :] = 0.0
+        copies[:, :, packets.shape[2] - lag :] = 0.0
+        spread = raw_lag_frames(self.codec, self.front_end)
+        copied = copy_codec is not None
+        fates = _fates(self.timeline, deliveries, age_frames, copied=copied, spread=spread)
+        if as_samples:
+            return self._frames_of_hops(packets, copies, fates, fill, fade, late)
+        result = self._frames_of_spectra(packets, copies, fates, fill, fade, late)
+        if noise is None:
+            return result
+        return replace(result, noise=np.swapaxes(noise[::-1], -1, -2))
+
+    def _frames_of_spectra(
+        self,
+        packets: ndarray,
+        copies: ndarray,
+        fates: _Fates,
+        fill: Fill,
+        fade: float,
+        late: bool,
+    ) -> Received:
+        """A packet is a frame: a copy comes too late to be filtered."""
+        arrived = fates.in_time
+        signal = np.swapaxes(_filled(packets, arrived, fill, fade), -1, -2)
+        if fill == "repeat_phase":
+            signal = self._phases_turned_on(signal, arrived)
+        if not late:
+            return Received(signal, arrived, signal, np.where(arrived, fates.due, NEVER))
+        lesson, known = _best(packets, copies, fates)
+        return Received(signal, arrived, np.swapaxes(lesson, -1, -2), known)
+
+    def _frames_of_hops(
+        self,
+        packets: ndarray,
+        copies: ndarray,
+        fates: _Fates,
+        fill: Fill,
+        fade: float,
+        late: bool,
+    ) -> Received:
+        """A packet is a hop, and a frame's window spans several. A copy makes a hop good for the
+        frames after the first one that needed it."""
+        streams, (frames, hop) = packets.shape[:2], packets.shape[-2:]
+        usable = fates.in_time | fates.copy_in_time
+        patched = np.where(fates.in_time[:, None, :, None], packets, copies)
+        hops = _filled(patched, usable, fill, fade)
+        signal = self._analysed(hops)
+        arrived = fates.in_time & self._all_but_newest(usable)
+        newest = fates.copy_in_time & ~fates.in_time
+        if newest.any():  # at its own frame such a hop was still missing
+            before = _filled(patched, usable & ~newest, fill, fade)
+            change = np.where(newest[:, None, :, None], before - hops, 0.0)
+            window = analysis_window(self.front_end)[-hop:]
+            padded = np.zeros((*streams, frames, self.front_end.window))
+            padded[..., -hop:] = change * window
+            signal += np.swapaxes(np.fft.rfft(padded), -1, -2)
+        if fill == "repeat_phase":
+            signal = self._phases_turned_on(signal, arrived)
+        if not late:
+            return Received(signal, arrived, signal, np.where(arrived, fates.due, NEVER))
+        best, known = _best(packets, copies, fates)
+        lesson = self._analysed(best)
+        first = known.copy()
+        for earlier in range(1, -(-self.front_end.window // hop)):
+            known[:, earlier:] = np.maximum(known[:, earlier:], first[:, :-earlier])
+        return Received(signal, arrived, lesson, known)
+
+    def _analysed(self, hops: ndarray) -> ndarray:
+        frames, hop = hops.shape[-2:]
+        return analyse(hops.reshape(*hops.shape[:2], frames * hop), self.front_end)[..., :frames]
+
+    def _all_but_newest(self, usable: ndarray) -> ndarray:
+        """(ear, frame): the hops of the frame's window, the newest left out, are all usable."""
+        result = np.ones_like(usable)
+        for earlier in range(1, -(-self.front_end.window // self.front_end.hop)):
+            result[:, earlier:] &= usable[:, :-earlier]
+        return result
+
+    def _phases_turned_on(self, signal: ndarray, arrived: ndarray) -> ndarray:
+        """Frames (ear, stream, bin, frame) that did not arrive: the last one that did, turned."""
+        number = np.arange(arrived.shape[1])
+        last = np.maximum.accumulate(np.where(arrived, number, -1), axis=1)
+        repeated = np.take_along_axis(signal, np.maximum(last, 0)[:, None, None, :], axis=-1)
+        # Bin k turns by 2 pi k hop / window from one frame to the next.
+        turns = np.arange(signal.shape[2]) * self.front_end.hop / self.front_end.window
+        phase = np.exp(2j * np.pi * turns[:, None] * (number - last)[:, None, None, :])
+        return np.where((last >= 0)[:, None, None, :], repeated * phase, 0.0)
 
 
 def payload_bits(codec: CodecSpec, front_end: FrontEndSpec, streams: int = 1) -> int:
-    """Bits that one frame's packet carries for so many streams."""
+    """Bits that one frame's packet carries for so many streams, a copy of the previous one
+    included."""
     if codec.domain == "samples":
-        return streams * codec.bits_for(front_end.hop)
-    return streams * codec.bits_for(front_end.bins, parts=2)
+        numbers, parts = front_end.hop, 1
+    else:
+        numbers, parts = front_end.bins, 2
+    copy = codec.copy_codec
+    once = codec.bits_for(numbers, parts) + (copy.bits_for(numbers, parts) if copy else 0)
+    return streams * once
+
+
+def raw_lag_frames(codec: CodecSpec, front_end: FrontEndSpec) -> int:
+    """Packets that the receiver of a microphone lags behind: none, unless the codec delays."""
+    if codec.domain == "spectrum":
+        return 0
+    return -(-codec.delay_samples(front_end.hop) // front_end.hop)
 
 
 def filtered_lag_frames(codec: CodecSpec, front_end: FrontEndSpec) -> int:
     """Packets that the receiver of a filter output lags behind.
 
     A filter output is final only after overlap-add: as samples, the last hop that frame n of the
-    receiver needs leaves with the sender's frame n + lag. A spectrum has no lag.
+    receiver needs leaves with the sender's frame n + lag. A spectrum has no lag. The codec's delay
+    comes on top.
     """
     if codec.domain == "spectrum":
         return 0
-    return front_end.synthesis_samples // front_end.hop - 1
+    overlap = front_end.synthesis_samples // front_end.hop - 1
+    return overlap + raw_lag_frames(codec, front_end)
 
 
-def _concealed(packets: ndarray, present: ndarray, fill: Fill) -> ndarray:
-    """(ear, stream, number, packet) with missing packets silent, or the last one that was
-    present."""
+@dataclass(frozen=True)
+class _Fates:
+    """What becomes of each packet's data: (ear, packet) of the receiver, data 0 being frame 0's."""
+
+    due: ndarray  # (packet,): the frame that first needs it
+    in_time: ndarray
+    known: ndarray  # the frame from which on it is known, or NEVER
+    copy_in_time: ndarray  # a copy came for the frame after
+    copy_known: ndarray
+
+
+def _fates(
+    timeline: Timeline, deliveries: Deliveries, age_frames: int, *, copied: bool, spread: int
+) -> _Fates:
+    """Data n travels in packets n + lag - spread to n + lag, and its copy in packet n + lag + 1."""
+    frames = deliveries.status.shape[1]
+    lag = deliveries.lag_frames + age_frames
+    due = np.arange(frames) + age_frames
+    on_time, known = deliveries.on_time, _known(timeline, deliveries)
+    for earlier in range(1, spread + 1):
+        on_time[:, earlier:] &= deliveries.on_time[:, :-earlier]
+        known[:, earlier:] = np.maximum(
+            known[:, earlier:], _known(timeline, deliveries)[:, :-earlier]
+        )
+    in_time = np.ones((2, frames), dtype=bool)
+    in_time[:, : frames - lag] = on_time[:, lag:]
+    at = np.tile(due, (2, 1))
+    at[:, : frames - lag] = known[:, lag:]
+    copy_in_time = np.zeros((2, frames), dtype=bool)
+    copy_at = np.full((2, frames), NEVER)
+    if copied:
+        copy_in_time[:, : frames - lag - 1] = on_time[:, lag + 1 :]
+        copy_at[:, : frames - lag - 1] = known[:, lag + 1 :]
+    return _Fates(
+        due,
+        in_time,
+        np.where(in_time, due, np.maximum(at, due)),
+        copy_in_time,
+        np.where(copy_in_time, due + 1, copy_at),
+    )
+
+
+def _known(timeline: Timeline, deliveries: Deliveries) -> ndarray:
+    """(ear, packet): the first frame released when the packet was there, for packets too late."""
+    frames = deliveries.status.shape[1]
+    first = np.stack(
+        [
+            np.searchsorted(released, arrived, side="left")
+            for released, arrived in zip(timeline.released_ns, deliveries.arrived_ns, strict=True)
+        ]
+    )
+    never = (deliveries.status > Status.LATE) | (first >= frames)
+    return np.where(never, NEVER, first)
+
+
+def _best(packets: ndarray, copies: ndarray, fates: _Fates) -> tuple[ndarray, ndarray]:
+    """Packets (ear, stream, packet, number) as known soonest, silent where never; since when."""
+    known = np.minimum(fates.known, fates.copy_known)
+    best = np.where((fates.known <= fates.copy_known)[:, None, :, None], packets, copies)
+    return best * (known < NEVER)[:, None, :, None], known
+
+
+def _coded(codec: Codec, packets: ndarray, scale: ndarray, weight: ndarray) -> ndarray:
+    return codec.encode_decode(packets * weight, scale * weight) / weight
+
+
+def _filled(packets: ndarray, present: ndarray, fill: Fill, fade: float) -> ndarray:
+    """(ear, stream, packet, number) with missing packets silent, or the last one that was there
+    before."""
     if present.all():
         return packets.copy()
-    if fill == "zero":
-        return packets * present[:, None, None, :]
-    index = np.where(present, np.arange(present.shape[1]), -1)
-    last = np.maximum.accumulate(index, axis=1)  # -1 while nothing has come yet
-    repeated = np.take_along_axis(packets, np.maximum(last, 0)[:, None, None, :], axis=-1)
-    return repeated * (last >= 0)[:, None, None, :]
+    if fill != "repeat":
+        return packets * present[:, None, :, None]
+    number = np.arange(present.shape[1])
+    last = np.maximum.accumulate(np.where(present, number, -1), axis=1)  # -1: nothing has come yet
+    repeated = np.take_along_axis(packets, np.maximum(last, 0)[:, None, :, None], axis=-2)
+    gain = np.where(last >= 0, fade ** (number - last), 0.0)
+    return repeated * gain[:, None, :, None]

@@ -279,7 +279,8 @@ class Ear:
     def with_partner(self, label: str, channels: ndarray, mask: ndarray, complete: bool) -> ndarray:
         """The filter over local and remote channels, with the configured concealment."""
         if self.node.concealment != "local_only":
-            return self.filtered(label, channels, mask)
+            learn = complete or self.node.learn_from == "all"
+            return self.filtered(label, channels, mask, learn)
         fallback = self.filtered(f"fallback_{label}", channels[:MICS], mask)
         final = self.filtered(label, channels, mask, learn=complete)
         return final if complete else fallback

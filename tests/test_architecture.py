@@ -37,6 +37,7 @@ DOORS = {
     "pyarrow": {"store"},
     "pystoi": {"metrics"},
     "pesq": {"metrics"},
+    "lc3": {"codecs"},
     "scipy": {"*"},
 }
 # What may be imported at the head of a file; all else is imported where it is used.

@@ -43,6 +43,7 @@ def scenario_of(kind, loss, **algorithm):
         ("tango", {}),
         ("mn_tango", {}),
         ("mn_tango", {"concealment": "zero", "mu": 2.0}),
+        ("mn_tango", {"concealment": "zero", "learn_from": "all"}),
         ("inverted_dagger", {}),
         ("inverted_dagger", {"first_filter": "local"}),
         ("inverted_star", {}),

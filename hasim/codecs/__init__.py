@@ -1,7 +1,4 @@
-"""Shelf: what a signal looks like after b bits per number.
-
-Every codec has `encode_decode(values, full_scale)` and `bits_for(count)`.
-"""
+"""Shelf: what a signal looks like after b bits per number; the contract is in `codec.py`."""
 
 from __future__ import annotations
 
@@ -9,8 +6,13 @@ from typing import Annotated
 
 from pydantic import Tag
 
+from hasim.codecs.adpcm import Adpcm
+from hasim.codecs.allocated import Allocated
 from hasim.codecs.block_float import BlockFloat
+from hasim.codecs.codec import Codec, Domain
+from hasim.codecs.erb_bands import ErbBands
 from hasim.codecs.float32 import Float32
+from hasim.codecs.lc3 import Lc3
 from hasim.codecs.mulaw import MuLaw
 from hasim.codecs.pcm import Pcm
 from hasim.spec import by_kind
@@ -19,6 +21,24 @@ CodecSpec = Annotated[
     Annotated[Pcm, Tag("pcm")]
     | Annotated[MuLaw, Tag("mulaw")]
     | Annotated[BlockFloat, Tag("block_float")]
+    | Annotated[Adpcm, Tag("adpcm")]
+    | Annotated[Lc3, Tag("lc3")]
+    | Annotated[ErbBands, Tag("erb_bands")]
+    | Annotated[Allocated, Tag("allocated")]
     | Annotated[Float32, Tag("float32")],
     by_kind("pcm"),
+]
+
+__all__ = [
+    "Adpcm",
+    "Allocated",
+    "BlockFloat",
+    "Codec",
+    "CodecSpec",
+    "Domain",
+    "ErbBands",
+    "Float32",
+    "Lc3",
+    "MuLaw",
+    "Pcm",
 ]

@@ -8,13 +8,13 @@ import numpy as np
 from numpy import ndarray
 from pydantic import Field
 
-from hasim.codecs.pcm import Domain, round_midrise
-from hasim.spec import Spec
+from hasim.codecs.codec import Domain, RoundingCodec
+from hasim.codecs.pcm import round_midrise
 
 EXPONENT_BITS = 8
 
 
-class BlockFloat(Spec):
+class BlockFloat(RoundingCodec):
     """`bits` of mantissa per number and one 8-bit exponent per block."""
 
     kind: Literal["block_float"] = "block_float"

@@ -6,11 +6,10 @@ from typing import Literal
 
 from numpy import ndarray
 
-from hasim.codecs.pcm import Domain
-from hasim.spec import Spec
+from hasim.codecs.codec import Codec, Domain
 
 
-class Float32(Spec):
+class Float32(Codec):
     """Numbers travel as they are, at 32 bits each."""
 
     kind: Literal["float32"] = "float32"

@@ -8,13 +8,13 @@ import numpy as np
 from numpy import ndarray
 from pydantic import Field
 
-from hasim.codecs.pcm import Domain, round_midrise
-from hasim.spec import Spec
+from hasim.codecs.codec import Domain, RoundingCodec
+from hasim.codecs.pcm import round_midrise
 
 MU = 255.0
 
 
-class MuLaw(Spec):
+class MuLaw(RoundingCodec):
     """`bits` per number on a logarithmic scale: a nearly constant ratio of signal to rounding
     noise."""
 

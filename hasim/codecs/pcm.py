@@ -8,12 +8,10 @@ import numpy as np
 from numpy import ndarray
 from pydantic import Field
 
-from hasim.spec import Spec
-
-Domain = Literal["samples", "spectrum"]
+from hasim.codecs.codec import Domain, RoundingCodec
 
 
-class Pcm(Spec):
+class Pcm(RoundingCodec):
     """`bits` per number, uniform mid-rise steps between minus and plus full scale."""
 
     kind: Literal["pcm"] = "pcm"

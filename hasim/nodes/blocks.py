@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hasim.codecs import CodecSpec
-from hasim.exchange import filtered_lag_frames, payload_bits
+from hasim.exchange import filtered_lag_frames, payload_bits, raw_lag_frames
 from hasim.memory import Item
 from hasim.program import Compute, Program, Receive, Send
 from hasim.stft import FrontEndSpec, transform_macs
@@ -23,26 +23,52 @@ def synthesis(front_end: FrontEndSpec) -> Compute:
 
 
 def raw_exchange(
-    channel: str, front_end: FrontEndSpec, codec: CodecSpec, streams: int = 1
+    channel: str,
+    front_end: FrontEndSpec,
+    codec: CodecSpec,
+    streams: int = 1,
+    age_frames: int = 0,
 ) -> Program:
-    """From capture to the partner's spectrum: raw microphones leave before anything is computed."""
-    send = Send(channel, payload_bits(codec, front_end, streams), codec.domain == "samples")
-    if codec.domain == "spectrum":
-        return (analysis(front_end), send, Receive(channel))
+    """From capture to the partner's spectrum: raw microphones leave before anything is computed,
+    unless the codec has to compute. `age_frames`: how old the partner's frame may be."""
+    encode, decode = coding(channel, front_end, codec, streams)
+    as_samples = codec.domain == "samples"
+    send = Send(channel, payload_bits(codec, front_end, streams), as_samples and not encode)
+    receive = Receive(channel, raw_lag_frames(codec, front_end) - age_frames)
+    if not as_samples:
+        return (analysis(front_end), *encode, send, receive, *decode)
     received = Compute(f"stft_{channel}", streams * transform_macs(front_end))
-    return (send, analysis(front_end), Receive(channel), received)
+    return (*encode, send, analysis(front_end), receive, *decode, received)
 
 
-def filtered_exchange(channel: str, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
+def filtered_exchange(
+    channel: str, front_end: FrontEndSpec, codec: CodecSpec, age_frames: int = 0
+) -> Program:
     """From a filter output to the partner's: as samples it is transformed back and forth, one hop
     later."""
+    encode, decode = coding(channel, front_end, codec)
     send = Send(channel, payload_bits(codec, front_end))
-    receive = Receive(channel, filtered_lag_frames(codec, front_end))
+    receive = Receive(channel, filtered_lag_frames(codec, front_end) - age_frames)
     if codec.domain == "spectrum":
-        return (send, receive)
+        return (*encode, send, receive, *decode)
     there = Compute(f"istft_{channel}", transform_macs(front_end))
     back = Compute(f"stft_{channel}", transform_macs(front_end))
-    return (there, send, receive, back)
+    return (there, *encode, send, receive, *decode, back)
+
+
+def coding(
+    channel: str, front_end: FrontEndSpec, codec: CodecSpec, streams: int = 1
+) -> tuple[tuple[Compute, ...], tuple[Compute, ...]]:
+    """Steps of the codec before sending and after receiving; none where it costs nothing."""
+    numbers = streams * (front_end.hop if codec.domain == "samples" else front_end.bins)
+    copies = 2 if codec.copy_codec else 1
+
+    def steps(name: str, macs_per_number: int) -> tuple[Compute, ...]:
+        macs = copies * numbers * macs_per_number
+        return (Compute(f"{name}_{channel}", macs, "int16"),) if macs else ()
+
+    encode, decode = codec.macs_per_number
+    return steps("encode", encode), steps("decode", decode)
 
 
 def buffers(

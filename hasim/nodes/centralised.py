@@ -28,7 +28,7 @@ class Centralised(ExchangingNode):
     def program(self, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
         """As MN-TANGO, with two streams."""
         return (
-            *raw_exchange("mics", front_end, codec, streams=MICS),
+            *raw_exchange("mics", front_end, codec, MICS, self.exchange.age_frames),
             self.network("mn_dnn", front_end),
             *self.partner_filter_steps(2 * MICS, front_end),
             synthesis(front_end),
@@ -42,14 +42,13 @@ class Centralised(ExchangingNode):
             *self.partner_filter_memory(2 * MICS, front_end),
         )
 
-    def enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
-        """Exchange, mask, filter."""
-        partner = exchange("mics", mics, self.fill)
+    def _enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+        partner = self.received(exchange, "mics", mics)
         mask = masks("mn_dnn", mics[:, 0], partner.signal[:, 0])
         weights = self.partner_filter(mics, partner, mask, exchange)
 
         def through(signals: ndarray) -> ndarray:
-            remote = exchange("mics", signals, self.fill, rounded=False).signal
+            remote = self.received(exchange, "mics", signals, rounded=False).signal
             return filters.apply(weights, np.concatenate([signals, remote], axis=1))
 
         output = filters.apply(weights, np.concatenate([mics, partner.signal], axis=1))
@@ -62,4 +61,5 @@ class Centralised(ExchangingNode):
                 "filter_2": output,
             },
             masks={"mn_dnn": mask},
+            partner_gains={"mics": self.partner_gain(weights)},
         )

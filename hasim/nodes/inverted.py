@@ -38,11 +38,12 @@ class _Inverted(ExchangingNode):
 
     def program(self, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
         """Network and filter, perhaps an exchange, network and filter."""
+        age = self.exchange.age_frames
         return (
-            *raw_exchange("reference", front_end, codec),
+            *raw_exchange("reference", front_end, codec, age_frames=age),
             self.network("mn_dnn", front_end),
             *self.filter_steps("first", self._first_channels, front_end),
-            *(filtered_exchange("z", front_end, codec) if self.second_exchange else ()),
+            *(filtered_exchange("z", front_end, codec, age) if self.second_exchange else ()),
             self.network("sn_dnn", front_end),
             *self.partner_filter_steps(MICS + 1, front_end),
             synthesis(front_end),
@@ -58,10 +59,9 @@ class _Inverted(ExchangingNode):
             *self.partner_filter_memory(MICS + 1, front_end),
         )
 
-    def enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
-        """Exchange, filter, perhaps exchange, filter."""
+    def _enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
         computed = exchange.computed
-        raw = exchange("reference", mics[:, :1], self.fill)
+        raw = self.received(exchange, "reference", mics[:, :1])
         mask_1 = masks("mn_dnn", mics[:, 0], raw.signal[:, 0])
         if self.first_filter == "all":
             first = self.partner_filter(mics, raw, mask_1, exchange)
@@ -74,13 +74,14 @@ class _Inverted(ExchangingNode):
 
         z = stage_1(mics, raw.signal)
         mask_2 = masks("sn_dnn", self._second_input(mics[:, 0], z[:, 0]))
-        partner = exchange("z", z, self.fill) if self.second_exchange else raw
+        partner = self.received(exchange, "z", z) if self.second_exchange else raw
         second = self.partner_filter(mics, partner, mask_2, exchange)
 
         def through(signals: ndarray) -> ndarray:
-            remote = exchange("reference", signals[:, :1], self.fill, rounded=False).signal
+            remote = self.received(exchange, "reference", signals[:, :1], rounded=False).signal
             if self.second_exchange:
-                remote = exchange("z", stage_1(signals, remote), self.fill, rounded=False).signal
+                z_parts = stage_1(signals, remote)
+                remote = self.received(exchange, "z", z_parts, rounded=False).signal
             return filters.apply(second, np.concatenate([signals, remote], axis=1))
 
         output = filters.apply(second, np.concatenate([mics, partner.signal], axis=1))
@@ -94,7 +95,10 @@ class _Inverted(ExchangingNode):
         }
         if not self.second_exchange:
             del taps["received_z"]
-        return Enhanced(output, through, taps, masks={"mn_dnn": mask_1, "sn_dnn": mask_2})
+        gains = {"z" if self.second_exchange else "reference": self.partner_gain(second)}
+        if self.second_exchange and self.first_filter == "all":
+            gains["reference"] = self.partner_gain(first)
+        return Enhanced(output, through, taps, {"mn_dnn": mask_1, "sn_dnn": mask_2}, gains)
 
     @property
     def _first_channels(self) -> int:

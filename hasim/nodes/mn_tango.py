@@ -28,7 +28,7 @@ class MnTango(ExchangingNode):
     def program(self, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
         """The reference may leave while it is captured; everything else waits for the partner's."""
         return (
-            *raw_exchange("reference", front_end, codec),
+            *raw_exchange("reference", front_end, codec, age_frames=self.exchange.age_frames),
             self.network("mn_dnn", front_end),
             *self.partner_filter_steps(MICS + 1, front_end),
             synthesis(front_end),
@@ -42,14 +42,13 @@ class MnTango(ExchangingNode):
             *self.partner_filter_memory(MICS + 1, front_end),
         )
 
-    def enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
-        """Exchange, mask, filter."""
-        partner = exchange("reference", mics[:, :1], self.fill)
+    def _enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+        partner = self.received(exchange, "reference", mics[:, :1])
         mask = masks("mn_dnn", mics[:, 0], partner.signal[:, 0])
         weights = self.partner_filter(mics, partner, mask, exchange)
 
         def through(signals: ndarray) -> ndarray:
-            remote = exchange("reference", signals[:, :1], self.fill, rounded=False).signal
+            remote = self.received(exchange, "reference", signals[:, :1], rounded=False).signal
             return filters.apply(weights, np.concatenate([signals, remote], axis=1))
 
         output = filters.apply(weights, np.concatenate([mics, partner.signal], axis=1))
@@ -62,4 +61,5 @@ class MnTango(ExchangingNode):
                 "filter_2": output,
             },
             masks={"mn_dnn": mask},
+            partner_gains={"reference": self.partner_gain(weights)},
         )

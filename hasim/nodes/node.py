@@ -35,6 +35,9 @@ class Enhanced:
     """Intermediate signals (ear, bin, frame) by name, in the order of the signal's path."""
     masks: dict[str, ndarray] = field(default_factory=dict)
     """Masks (ear, bin, frame) by the name of their network."""
+    partner_gains: dict[str, ndarray] = field(default_factory=dict)
+    """How much the filter makes of what came from the partner, (ear, stream, bin) of the receiver,
+    by channel."""
 
 
 class Node(Protocol):

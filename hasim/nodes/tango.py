@@ -32,7 +32,7 @@ class Tango(ExchangingNode):
             analysis(front_end),
             self.network("sn_dnn", front_end),
             *self.filter_steps("first", MICS, front_end),
-            *filtered_exchange("z", front_end, codec),
+            *filtered_exchange("z", front_end, codec, self.exchange.age_frames),
             self.network("mn_dnn", front_end),
             *self.partner_filter_steps(MICS + 1, front_end),
             synthesis(front_end),
@@ -48,8 +48,7 @@ class Tango(ExchangingNode):
             *self.partner_filter_memory(MICS + 1, front_end),
         )
 
-    def enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
-        """Filter, exchange, filter."""
+    def _enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
         computed = exchange.computed
         mask_1 = masks("sn_dnn", mics[:, 0])
         first = self.filter_weights(mics, mask_1, computed, exchange.timeline.hop_ns * 1e-9)
@@ -59,12 +58,12 @@ class Tango(ExchangingNode):
             return (filters.apply(first, signals) * computed[:, None, :])[:, None]
 
         z = stage_1(mics)
-        partner = exchange("z", z, self.fill)
+        partner = self.received(exchange, "z", z)
         mask_2 = masks("mn_dnn", mics[:, 0], partner.signal[:, 0])
         second = self.partner_filter(mics, partner, mask_2, exchange)
 
         def through(signals: ndarray) -> ndarray:
-            remote = exchange("z", stage_1(signals), self.fill, rounded=False).signal
+            remote = self.received(exchange, "z", stage_1(signals), rounded=False).signal
             return filters.apply(second, np.concatenate([signals, remote], axis=1))
 
         output = filters.apply(second, np.concatenate([mics, partner.signal], axis=1))
@@ -79,4 +78,5 @@ class Tango(ExchangingNode):
                 "filter_2": output,
             },
             masks={"sn_dnn": mask_1, "mn_dnn": mask_2},
+            partner_gains={"z": self.partner_gain(second)},
         )
