@@ -62,7 +62,8 @@ def weights_in_products(network: nn.Module) -> int:
     """MACs per frame counted on the modules: every matrix weight once, the mix once per bin."""
     times = {name: 257 if name == "mix.weight" else 1 for name, _ in network.named_parameters()}
     count = sum(times[n] * p.numel() for n, p in network.named_parameters() if p.ndim == 2)
-    return count + sum(b.numel() for b in network.buffers())
+    banks = [b for name, b in network.named_buffers() if name in ("bank", "synthesis")]
+    return count + sum(b.numel() for b in banks)
 
 
 def test_modules_have_the_counted_macs_and_parameters() -> None:
@@ -110,6 +111,23 @@ def test_the_level_constant_brings_white_noise_to_one() -> None:
     magnitude = np.abs(np.fft.rfft(hann * noise))[:, 1:-1]
     # 400 x 255 values: standard error 0.3 %
     assert np.sqrt(np.mean((MnDnn().gain * magnitude) ** 2)) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=repr)
+def test_calibration_standardises_what_the_first_layer_sees(spec: NetworkSpec) -> None:
+    network, x = network_and_input(spec, frames=40)
+    x = x * torch.linspace(0.1, 3, 257, dtype=x.dtype)  # a coloured spectrum
+    network.calibrate(x)
+    if isinstance(network, SnDnn):
+        features = (network._compressed(x[:, 0]) - network.mean) * network.scale
+    elif isinstance(network, MnDnn):
+        features = network.norm(network._mixed(x))
+    else:
+        features = network._normalised(x)
+    zero = torch.zeros(features.shape[-1], dtype=x.dtype)
+    torch.testing.assert_close(features.mean((0, 1)), zero, rtol=0, atol=1e-9)
+    # LayerNorm's own normalisation keeps 1e-5 under its root
+    torch.testing.assert_close(features.std((0, 1)), zero + 1, rtol=0, atol=1e-6)
 
 
 def test_against_a_literal_lstm() -> None:

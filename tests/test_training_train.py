@@ -24,6 +24,7 @@ TINY = Recipe(
     batches_per_epoch=2,
     scenes_per_batch=2,
     frames=16,
+    mask_only_frames=16,
     validation_batches=1,
 )
 
@@ -93,7 +94,12 @@ def test_a_killed_run_goes_on_to_the_same_weights(
 
 def test_a_few_epochs_improve_the_mask(folder: Path) -> None:
     recipe = TINY.model_copy(
-        update={"epochs": 4, "batches_per_epoch": 12, "mask_only_epochs": 4, "learning_rate": 5e-3}
+        update={
+            "epochs": 4,
+            "batches_per_epoch": 12,
+            "mask_only_epochs": 4,
+            "mask_only_learning_rate": 5e-3,
+        }
     )
     screen = io.StringIO()
     train.train(recipe, folder, folder / "run", progress=screen)
@@ -121,7 +127,9 @@ def test_two_stage_variants_train_both_networks(folder: Path, algorithm: str) ->
 
 
 def test_the_learning_rate_falls_where_nothing_improves(folder: Path) -> None:
-    recipe = TINY.model_copy(update={"patience": 2, "smallest_learning_rate": 2e-4})
+    recipe = TINY.model_copy(
+        update={"patience": 2, "smallest_learning_rate": 2e-4, "mask_only_epochs": 0}
+    )
     trainer = train.Trainer(recipe, train.load(folder), torch.device("cpu"))
     assert trainer._watch(1.0, may_slow=True)
     for _ in range(2):

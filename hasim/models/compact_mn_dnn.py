@@ -89,16 +89,30 @@ class CompactMnDnn(nn.Module):
         mask, state = self._run(magnitude[:, :, None], state)
         return mask[:, 0], state
 
-    def _run(self, magnitude: Tensor, state: State | None) -> tuple[Tensor, State]:
+    @torch.no_grad()
+    def calibrate(self, magnitude: Tensor) -> None:
+        """Start LayerNorm so that on a batch (batch, 2, frame, bin) its outputs are standardised.
+
+        For a network not yet trained. Otherwise what changes from frame to frame is small beside
+        the average spectrum, and the LSTM needs some hundred steps to find it.
+        """
+        x = self._normalised(magnitude)
+        self.norm.weight.copy_(1 / x.std((0, 1)).clamp_min(1e-3))
+        self.norm.bias.copy_(-x.mean((0, 1)) * self.norm.weight)
+
+    def _normalised(self, magnitude: Tensor) -> Tensor:
+        """Compressed, mixed, through GELU and LayerNorm, in bins or in bands as `norm` says."""
         # The small constant keeps the slope finite in silence (-60 dB below the nominal level).
         x = (self.gain * magnitude + 1e-3) ** self.spec.compression  # (batch, 2, frame, bin)
         # Written out: a matrix product over so few channels would first copy everything.
         own, other = self.mix.weight[0]
         x = own * x[:, 0] + other * x[:, 1] + self.mix.bias  # (batch, frame, bin)
+        return self.norm(gelu(x if self.spec.norm == "before_erb" else self.analyse(x)))
+
+    def _run(self, magnitude: Tensor, state: State | None) -> tuple[Tensor, State]:
+        x = self._normalised(magnitude)
         if self.spec.norm == "before_erb":
-            x = self.analyse(self.norm(gelu(x)))  # (batch, frame, width)
-        else:
-            x = self.norm(gelu(self.analyse(x)))  # (batch, frame, width)
+            x = self.analyse(x)  # (batch, frame, width)
         x, state = self._recur(x, state)  # (batch, frame, width)
         x = self.dense(x)
         if self.spec.sigmoid == "before_inverse":

@@ -62,12 +62,26 @@ class MnDnn(nn.Module):
         mask, state = self._run(magnitude[:, :, None], state)
         return mask[:, 0], state
 
-    def _run(self, magnitude: Tensor, state: State | None) -> tuple[Tensor, State]:
+    @torch.no_grad()
+    def calibrate(self, magnitude: Tensor) -> None:
+        """Start LayerNorm so that on a batch (batch, 2, frame, bin) its outputs are standardised.
+
+        For a network not yet trained. Otherwise what changes from frame to frame is small beside
+        the average spectrum, and the LSTM needs some hundred steps to find it.
+        """
+        x = self.norm(self._mixed(magnitude))
+        self.norm.weight.copy_(1 / x.std((0, 1)).clamp_min(1e-3))
+        self.norm.bias.copy_(-x.mean((0, 1)) * self.norm.weight)
+
+    def _mixed(self, magnitude: Tensor) -> Tensor:
+        """Compressed, mixed and through GELU, (batch, frame, bin)."""
         # The small constant keeps the slope finite in silence (-60 dB below the nominal level).
         x = (self.gain * magnitude + 1e-3) ** self.spec.compression  # (batch, 2, frame, bin)
         # Written out: a matrix product over so few channels would first copy everything.
         own, other = self.mix.weight[0]
-        x = own * x[:, 0] + other * x[:, 1] + self.mix.bias  # (batch, frame, bin)
-        x = self.norm(gelu(x))
+        return gelu(own * x[:, 0] + other * x[:, 1] + self.mix.bias)
+
+    def _run(self, magnitude: Tensor, state: State | None) -> tuple[Tensor, State]:
+        x = self.norm(self._mixed(magnitude))  # (batch, frame, bin)
         x, state = self.lstm(x, state)  # (batch, frame, hidden)
         return torch.sigmoid(self.dense(x)), state  # (batch, frame, bin)

@@ -38,7 +38,14 @@ class SnDnnSpec(Spec):
 
 
 class SnDnn(nn.Module):
-    """3 x LSTM(128), 128 -> 256 -> 257, sigmoid: 557 824 MACs per frame."""
+    """3 x LSTM(128), 128 -> 256 -> 257, sigmoid: 557 824 MACs per frame.
+
+    `mean` and `scale` standardise the features of each bin. Fixed before training, they merge
+    with the first layer's weights and biases and count neither as MACs nor as parameters.
+    """
+
+    mean: Tensor
+    scale: Tensor
 
     def __init__(self, spec: SnDnnSpec | None = None) -> None:
         super().__init__()
@@ -46,6 +53,8 @@ class SnDnn(nn.Module):
         # A periodic Hann window of 512 samples has the energy 192: white noise of unit level has
         # magnitudes of sqrt(192). One multiplication per bin that a device merges with its gain.
         self.gain = 10 ** (-spec.level_dbfs / 20) / math.sqrt(192)
+        self.register_buffer("mean", torch.zeros(spec.bins))
+        self.register_buffer("scale", torch.ones(spec.bins))
         self.norm = nn.LayerNorm(spec.bins) if spec.layer_norm else nn.Identity()
         self.lstm = nn.LSTM(spec.bins, spec.hidden, spec.layers, batch_first=True)
         self.head = nn.Sequential(
@@ -63,10 +72,19 @@ class SnDnn(nn.Module):
         mask, state = self._run(magnitude[:, :, None], state)
         return mask[:, 0], state
 
-    def _run(self, magnitude: Tensor, state: State | None) -> tuple[Tensor, State]:
-        x = magnitude[:, 0]  # (batch, frame, bin)
+    @torch.no_grad()
+    def calibrate(self, magnitude: Tensor) -> None:
+        """Fix the standardisation to a batch (batch, 1, frame, bin), before training."""
+        features = self._compressed(magnitude[:, 0])
+        self.mean.copy_(features.mean((0, 1)))
+        self.scale.copy_(1 / features.std((0, 1)).clamp_min(1e-3))
+
+    def _compressed(self, x: Tensor) -> Tensor:
         # The small constant keeps the slope finite in silence (-60 dB below the nominal level).
-        x = (self.gain * x + 1e-3) ** self.spec.compression
-        x = self.norm(x)
+        return (self.gain * x + 1e-3) ** self.spec.compression
+
+    def _run(self, magnitude: Tensor, state: State | None) -> tuple[Tensor, State]:
+        x = self._compressed(magnitude[:, 0])  # (batch, frame, bin)
+        x = self.norm((x - self.mean) * self.scale)
         x, state = self.lstm(x, state)  # (batch, frame, hidden)
         return torch.sigmoid(self.head(x)), state  # (batch, frame, bin)

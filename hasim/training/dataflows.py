@@ -72,9 +72,14 @@ def run(
 
 def masks(network: nn.Module, *spectra: Tensor) -> Tensor:
     """The network's masks (batch, ear, bin, frame) from one such spectrum per input channel."""
-    magnitude = torch.stack([s.abs() for s in spectra], dim=2)
-    found = network(magnitude.flatten(0, 1).transpose(-1, -2))  # both ears are one batch
+    found = network(features(*spectra))
     return found.transpose(-1, -2).unflatten(0, (-1, 2))
+
+
+def features(*spectra: Tensor) -> Tensor:
+    """Magnitudes as networks take them, (batch, channel, frame, bin), both ears in one batch."""
+    magnitude = torch.stack([s.abs() for s in spectra], dim=2)
+    return magnitude.flatten(0, 1).transpose(-1, -2)
 
 
 def other_ear(signal: Tensor) -> Tensor:

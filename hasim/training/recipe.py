@@ -31,13 +31,17 @@ class Recipe(Spec):
     mix: MixSpec = MixSpec()
     seed: int = Field(0, ge=0)
     epochs: int = Field(60, ge=1)
-    mask_only_epochs: int = Field(10, ge=0)
+    mask_only_epochs: int = Field(20, ge=0)
     """So many epochs at first with the mask loss alone (equation 1), without the last filter."""
+    mask_only_frames: int = Field(128, ge=16)
+    """Length of their segments: no covariance needs a long one, and short ones allow more steps."""
+    mask_only_learning_rate: float = Field(2e-3, gt=0)
     batches_per_epoch: int = Field(80, ge=1)
     scenes_per_batch: int = Field(16, ge=1)
     """Scenes at a time; each gives two sequences, one per ear."""
     frames: int = Field(512, ge=16)
-    """Length of a segment, over which covariances are averaged: 512 frames are 8.2 s."""
+    """Length of a segment, over which covariances are averaged: 512 frames are 8.2 s. With
+    `mask_only_frames`, an epoch has as many frames in more batches."""
     validation_batches: int = Field(8, ge=1)
     """Size of the fixed set on which the loss is watched."""
     learning_rate: float = Field(5e-4, gt=0)

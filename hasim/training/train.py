@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from hasim.models.weights import MaskNetwork, build, save
 from hasim.training.data import Bank, load
-from hasim.training.dataflows import NETWORKS, run
+from hasim.training.dataflows import NETWORKS, features, other_ear, run
 from hasim.training.losses import mask_loss, stft_loss, task_loss
 from hasim.training.mixing import Batch, Mixer
 from hasim.training.recipe import Recipe
@@ -33,7 +33,8 @@ NOMINAL_LEVEL = 1 / 192**0.5
 ones and the mean square of the target's STFT is about 1 (192 is the energy of the Hann window)."""
 
 VALIDATION = 2**32 - 1
-"""In the place of an epoch's number in the seed of the validation batches."""
+CALIBRATION = 2**32 - 2
+"""In the place of an epoch's number in the seeds of the validation and the calibration batches."""
 
 
 class Trainer:
@@ -47,11 +48,16 @@ class Trainer:
             name: build(specs[name]).to(device) for name in NETWORKS[recipe.algorithm]
         }
         self.parameters = [p for n in self.networks.values() for p in n.parameters()]
-        self.optimiser = torch.optim.Adam(self.parameters, recipe.learning_rate)
+        self.optimiser = torch.optim.Adam(self.parameters)
         self.mixers = {
-            "training": Mixer(bank, recipe.mix, recipe.frames, "training", device),
+            "mask": Mixer(bank, recipe.mix, recipe.mask_only_frames, "training", device),
+            "task": Mixer(bank, recipe.mix, recipe.frames, "training", device),
             "validation": Mixer(bank, recipe.mix, recipe.frames, "validation", device),
         }
+        self._calibrate()
+        self._set_learning_rate(
+            recipe.mask_only_learning_rate if recipe.mask_only_epochs else recipe.learning_rate
+        )
         self.epochs_done = 0
         self.best: float | None = None  # task loss on the validation set
         self.epochs_since_best = 0
@@ -62,24 +68,38 @@ class Trainer:
         return float(self.optimiser.param_groups[0]["lr"])
 
     @property
+    def mask_only(self) -> bool:
+        """The next epoch trains with the mask loss alone."""
+        return self.epochs_done < self.recipe.mask_only_epochs
+
+    @property
+    def batches(self) -> int:
+        """Batches of the next epoch."""
+        recipe = self.recipe
+        if self.mask_only:
+            return -(-recipe.batches_per_epoch * recipe.frames // recipe.mask_only_frames)
+        return recipe.batches_per_epoch
+
+    @property
     def finished(self) -> bool:
         """All epochs done, or no better for so long that the learning rate is at its end."""
         recipe = self.recipe
-        return (
-            self.epochs_done >= recipe.epochs or self.learning_rate < recipe.smallest_learning_rate
-        )
+        too_slow = not self.mask_only and self.learning_rate < recipe.smallest_learning_rate
+        return self.epochs_done >= recipe.epochs or too_slow
 
     def epoch(self, on_batch: Callable[[int, dict[str, float]], None]) -> dict[str, Any]:
         """Train one epoch, validate, adapt the learning rate; returns the line of the log."""
         recipe, number = self.recipe, self.epochs_done
-        mask_only = number < recipe.mask_only_epochs
+        objective = "mask" if self.mask_only else "task"
+        if number == recipe.mask_only_epochs:
+            self._set_learning_rate(recipe.learning_rate)
         rate, begin = self.learning_rate, time.perf_counter()
         sums: dict[str, float] = {}
-        for index in range(recipe.batches_per_epoch):
+        for index in range(self.batches):
             rng = np.random.default_rng([recipe.seed, number, index])
-            batch = self.mixers["training"].batch(rng, recipe.scenes_per_batch)
-            losses = self.losses(batch, last_filter=not mask_only)
-            loss = losses["mask" if mask_only else "task"]
+            batch = self.mixers[objective].batch(rng, recipe.scenes_per_batch)
+            losses = self.losses(batch, last_filter=objective == "task")
+            loss = losses[objective]
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             norm = nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
@@ -92,15 +112,16 @@ class Trainer:
                 sums[name] = sums.get(name, 0.0) + value.item()
             on_batch(index + 1, {name: value / (index + 1) for name, value in sums.items()})
         seconds = time.perf_counter() - begin
+        batches = self.batches
         validation = self.validate()
+        improved = self._watch(validation["task"], may_slow=not self.mask_only)
         self.epochs_done += 1
-        improved = self._watch(validation["task"], may_slow=not mask_only)
         frames = recipe.batches_per_epoch * recipe.scenes_per_batch * 2 * recipe.frames
         return {
             "epoch": self.epochs_done,
-            "objective": "mask" if mask_only else "task",
+            "objective": objective,
             "learning_rate": rate,
-            "training": {n: v / recipe.batches_per_epoch for n, v in sums.items()},
+            "training": {n: v / batches for n, v in sums.items()},
             "validation": validation,
             "improved": improved,
             "seconds": round(seconds, 2),
@@ -139,9 +160,21 @@ class Trainer:
         self.epochs_since_best += 1
         if may_slow and self.epochs_since_best >= self.recipe.patience:
             self.epochs_since_best = 0
-            for group in self.optimiser.param_groups:
-                group["lr"] /= 2
+            self._set_learning_rate(self.learning_rate / 2)
         return False
+
+    def _set_learning_rate(self, rate: float) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+
+    def _calibrate(self) -> None:
+        """Standardise the features of networks that are still to be trained, on one batch."""
+        rng = np.random.default_rng([self.recipe.seed, CALIBRATION])
+        batch = self.mixers["mask"].batch(rng, 2 * self.recipe.scenes_per_batch)
+        own = batch.mics[:, :, 0]
+        for name, network in self.networks.items():
+            spectra = (own,) if name == "sn_dnn" else (own, other_ear(own))
+            network.calibrate(features(*spectra))
 
     def state(self) -> dict[str, Any]:
         """Everything that `restore` needs to go on exactly."""
@@ -208,18 +241,18 @@ class _Progress:
 
     def __call__(self, batch: int, losses: dict[str, float]) -> None:
         now = time.perf_counter()
-        recipe = self.trainer.recipe
-        if self.stream is None or (now - self.last < 1 and batch < recipe.batches_per_epoch):
+        trainer, recipe = self.trainer, self.trainer.recipe
+        if self.stream is None or (now - self.last < 1 and batch < trainer.batches):
             return
         self.last = now
-        per_batch = (now - self.begin) / batch
-        epochs_left = recipe.epochs - self.trainer.epochs_done
-        left_s = per_batch * (epochs_left * recipe.batches_per_epoch - batch)
+        share = batch / trainer.batches  # of the epoch; epochs have equally many frames
+        epoch_s = (now - self.begin) / share
+        left_s = epoch_s * (recipe.epochs - trainer.epochs_done - share)
         values = "  ".join(f"{n} {v:.4f}" for n, v in losses.items())
-        speed = recipe.scenes_per_batch * 2 * recipe.frames / per_batch
+        frames = recipe.batches_per_epoch * recipe.scenes_per_batch * 2 * recipe.frames
         print(
-            f"\repoch {self.trainer.epochs_done + 1:3d}/{recipe.epochs} "
-            f"batch {batch}/{recipe.batches_per_epoch}  {values}  {speed:.0f} frames/s  "
+            f"\repoch {trainer.epochs_done + 1:3d}/{recipe.epochs} "
+            f"batch {batch}/{trainer.batches}  {values}  {frames / epoch_s:.0f} frames/s  "
             f"at most {left_s / 60:.0f} min left\033[K",
             end="",
             file=self.stream,
