@@ -5,16 +5,29 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hasim.codecs import Float32
+from hasim.covariance import Utterance
+from hasim.exchange import Exchange
 from hasim.models.compact_mn_dnn import CompactMnDnn, CompactMnDnnSpec
+from hasim.models.estimator import estimator
 from hasim.models.mn_dnn import MnDnn
 from hasim.models.sn_dnn import SnDnn
+from hasim.nodes import InvertedDagger, InvertedStar, MnTango, Tango
+from hasim.stft import FrontEndSpec, analyse
 from hasim.training.dataflows import NETWORKS, Algorithm, other_ear, run
 from hasim.training.sdw_mwf import enhance
+from tests.conftest import hand_made_timeline, two_source_scene
 
 
 def networks() -> dict[str, nn.Module]:
+    """Untrained, but with opinions: masks far from 0.5 that depend on both ears."""
     torch.manual_seed(0)
-    return {"sn_dnn": SnDnn(), "mn_dnn": MnDnn()}
+    sn_dnn, mn_dnn = SnDnn(), MnDnn()
+    with torch.no_grad():
+        mn_dnn.mix.weight.copy_(torch.tensor([[1.0, -0.7]]))
+        for last in (sn_dnn.head[2], mn_dnn.dense):
+            last.weight.mul_(50)
+    return {"sn_dnn": sn_dnn, "mn_dnn": mn_dnn}
 
 
 def microphones(frames: int = 20) -> Tensor:
@@ -64,6 +77,36 @@ def test_tango_by_hand_one_ear_at_a_time() -> None:
         three = torch.cat([mics[:, ear], z[1 - ear][:, None]], dim=1)
         torch.testing.assert_close(flow.masks["mn_dnn"][:, ear], mask)
         torch.testing.assert_close(flow.output[:, ear], enhance(three, mask))  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "node"),
+    [
+        ("mn_tango", MnTango),
+        ("tango", Tango),
+        ("inverted_dagger", InvertedDagger),
+        ("inverted_star", InvertedStar),
+    ],
+)
+def test_the_same_sound_as_the_node(
+    algorithm: Algorithm, node: type, rng: np.random.Generator
+) -> None:
+    front_end, codec = FrontEndSpec(), Float32(domain="spectrum")
+    target, noise = two_source_scene(rng, 12_000)
+    mics = analyse(target + noise, front_end)
+    exchange = Exchange(
+        hand_made_timeline(front_end, 12_000), codec, front_end, mics, target + noise
+    )
+    wiring = {"second_exchange": True} if algorithm.startswith("inverted") else {}
+    spec = node(filter="sdw_mwf", covariance=Utterance(), **wiring)
+    nets = {name: network.eval() for name, network in networks().items()}
+    enhanced = spec.enhance(mics, exchange, estimator(nets))
+    flow = run(algorithm, nets, torch.from_numpy(mics)[None].to(torch.complex64))
+    for name, mask in flow.masks.items():
+        # float32 features against float64 ones, through weights made 50 times larger
+        np.testing.assert_allclose(mask[0].detach(), enhanced.masks[name], atol=5e-3)
+    error = flow.output[0].detach().numpy() - enhanced.output  # type: ignore[index]
+    assert np.abs(error).max() < 5e-3 * np.abs(enhanced.output).max()
 
 
 def test_the_compact_network_takes_the_place_of_the_full_one() -> None:
