@@ -356,6 +356,128 @@ def export(
     typer.echo(str(store.export(folder, format)))
 
 
+@app.command(
+    epilog=_lines(
+        "Examples:",
+        "hasim pareto runs/hop --minimize latency_ms --maximize si_sdr_improvement_db",
+        "hasim pareto runs/groups --minimize network_mmac_per_s,latency_ms --rule plain",
+    )
+)
+def pareto(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a sweep.")],
+    minimize: Annotated[
+        str, typer.Option(metavar="A,B", help="Columns that should be small.")
+    ] = "",
+    maximize: Annotated[str, typer.Option(metavar="C", help="Columns that should be large.")] = "",
+    rule: Annotated[
+        Literal["paired", "plain"],
+        typer.Option(help="Beaten where paired differences over seeds say so, or the means."),
+    ] = "paired",
+    colour: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="What the colour says [default: latency, if it varies]."
+        ),
+    ] = None,
+    feasible: Annotated[
+        bool, typer.Option("--feasible", help="Leave out what does not fit its device or link.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where figures go [default: DIR/pareto].")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of sentences.")
+    ] = False,
+) -> None:
+    """The points of a sweep that no other point beats: figure (PNG, SVG, PDF) and numbers (CSV)."""
+    ctx.ensure_object(dict)["json"] = as_json
+    from hasim import pareto as fronts
+    from hasim import store
+
+    sheet = store.read(folder)
+    objectives = [
+        fronts.Objective(column, maximized)
+        for columns, maximized in ((minimize, False), (maximize, True))
+        for column in _words(columns)
+    ]
+    with _usage():
+        front = fronts.front(sheet, objectives, rule=rule, feasible_only=feasible, colour=colour)
+    paths = fronts.save(front, out or folder / "pareto")
+    if as_json:
+        _print_json(fronts.told(front) | {"files": [str(path) for path in paths]})
+        return
+    for line in fronts.in_lines(front):
+        typer.echo(line)
+    for path in paths:
+        typer.echo(str(path))
+
+
+@app.command(epilog=_lines("Example:", "hasim compare runs/with_tango runs/with_mn_tango"))
+def compare(
+    ctx: typer.Context,
+    a: Annotated[Path, typer.Argument(metavar="DIR_A", help="Folder of a sweep.")],
+    b: Annotated[Path, typer.Argument(metavar="DIR_B", help="Folder of another.")],
+    columns: Annotated[
+        str, typer.Option(metavar="A,B", help="Columns to compare [default: quality, latency].")
+    ] = "",
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the numbers here.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+    ] = False,
+) -> None:
+    """B minus A, paired over seeds, for all points that both tables have."""
+    ctx.ensure_object(dict)["json"] = as_json
+    from hasim import paired, store
+
+    with _usage():
+        found = paired.compare(store.read(a), store.read(b), _words(columns))
+    if csv is not None:
+        store.write_whole(csv, paired.csv_text(found).encode())
+    if as_json:
+        _print_json({"differences": paired.told(found)})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(title="B minus A, with 95 % intervals over seeds", title_justify="left")
+    for name in ("point", "column", "A", "B", "difference", "seeds"):
+        shown.add_column(name, justify="left" if name in ("point", "column") else "right")
+    for one in found:
+        span = one.difference
+        ends = f" [{span.low:+.3g}, {span.high:+.3g}]" if span.count > 1 else ""
+        shown.add_row(
+            paired.in_words(json.loads(one.point)) if one.point[:1] == "{" else one.point,
+            one.column,
+            f"{one.mean_a:.4g}",
+            f"{one.mean_b:.4g}",
+            f"{span.mean:+.3g}{ends}",
+            str(span.count),
+            style="bold" if one.clear else None,
+        )
+    Console().print(shown)
+    typer.echo("bold: the interval leaves out zero", err=True)
+
+
+@contextmanager
+def _usage() -> Iterator[None]:
+    """Unknown columns and the like are mistakes in the command, not in hasim."""
+    from hasim.spec import InputError
+
+    try:
+        yield
+    except InputError:
+        raise
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 def _duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"

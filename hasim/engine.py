@@ -8,6 +8,7 @@ order in which they are done. The door to Dask.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ from hasim.spec import InputError
 Work = Callable[[Any], Any]
 START_S = 60
 """How long workers may take to come up, and a scheduler to answer."""
+CLOSE_S = 5
 LIVES = 2
 """Workers that a task may lose before it counts as failed."""
 
@@ -77,10 +79,11 @@ class Engine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._client is not None:
-            self._client.close(timeout=2)
-        if self._local is not None:
-            self._local.close(timeout=2)
+        # Workers that take too long die with this process: they watch it.
+        for part in (self._client, self._local):
+            if part is not None:
+                with suppress(TimeoutError, OSError):
+                    part.close(timeout=CLOSE_S)
 
     def _hand_out(
         self, work: Work, waiting: Iterator[Any], running: dict[Any, Any]

@@ -10,16 +10,19 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy import ndarray
 
+from hasim.paired import in_words
 from hasim.timeline import Status, Timeline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from hasim.pareto import Front
 
 EARS = ("left", "right")
 EAR_COLOURS = ("#0072B2", "#D55E00")
@@ -32,10 +35,10 @@ COLUMNS = 1000
 """Pictures of long signals show at most about this many columns of time."""
 
 
-def png_bytes(figure: Figure) -> bytes:
-    """The figure as a PNG file at 120 dots per inch, without date or version inside."""
+def png_bytes(figure: Figure, dpi: int = 120) -> bytes:
+    """The figure as a PNG file of so many dots per inch, without date or version inside."""
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=120, metadata={"Software": None})
+    figure.savefig(picture, format="png", dpi=dpi, metadata={"Software": None})
     return picture.getvalue()
 
 
@@ -270,6 +273,139 @@ def link_loss(timeline: Timeline, window_s: float = 1.0) -> Figure:
     return figure
 
 
+def front(front: Front) -> Figure:
+    """All points of a sweep in two objectives; the unbeaten ones joined, the beaten ones faint.
+
+    For one column of a two-column page (3.5 inches). Crosses do not fit their device or link; bars
+    are 95 % intervals over seeds. A third objective, or else a further column, is the colour.
+    """
+    figure = _figure(3.5, 3.1)
+    axes = figure.add_subplot()
+    on = front.on_front
+    x, y = front.means[:, 0], front.means[:, 1]
+    if len(front.objectives) == 3:
+        shade: ndarray | None = front.means[:, 2]
+        shaded = front.objectives[2].column
+    else:
+        shade, shaded = front.colour, front.colour_column or ""
+        order = np.flatnonzero(on)[np.lexsort((y[on], x[on]))]
+        axes.plot(x[order], y[order], color=INK, linewidth=0.8, alpha=0.6, zorder=2.5)
+    colours = np.zeros(len(x)) if shade is None else shade
+    half = np.where(np.isfinite(front.half), front.half, 0.0)
+    for shown, opacity, size in ((~on, 0.25, 12), (on, 1.0, 26)):
+        axes.errorbar(
+            x[shown],
+            y[shown],
+            xerr=half[shown, 0],
+            yerr=half[shown, 1],
+            fmt="none",
+            ecolor=GREY,
+            elinewidth=0.6,
+            alpha=0.8 * opacity,
+            zorder=2,
+        )
+        for fits, marker in ((True, "o"), (False, "X")):
+            own = shown & (front.feasible == fits)
+            drawn = axes.scatter(
+                x[own],
+                y[own],
+                s=size,
+                c=colours[own],
+                cmap="viridis",
+                vmin=colours.min(),
+                vmax=colours.max(),
+                marker=marker,
+                alpha=opacity,
+                edgecolors=INK if opacity == 1 else "none",
+                linewidths=0.5,
+                zorder=3 + opacity,
+            )
+    if np.ptp(colours) > 0:
+        bar = figure.colorbar(drawn, ax=axes, pad=0.02, aspect=30)
+        bar.set_label(column_label(shaded), fontsize=7)
+        bar.ax.tick_params(labelsize=7)
+    for point in front.published:
+        at = (point.values[0], point.values[1])
+        axes.plot(*at, "D", markersize=4, color="#CC79A7", zorder=5)
+        axes.annotate(point.name, at, xytext=(4, 3), textcoords="offset points", fontsize=5)
+    _draw_limits(axes, front)
+    if front.knee is not None:
+        axes.annotate(
+            f"knee: {in_words(front.settings[front.knee])}".replace(", ", "\n"),
+            (x[front.knee], y[front.knee]),
+            xytext=(0.97, 0.04),
+            textcoords="axes fraction",
+            ha="right",
+            va="bottom",
+            fontsize=6,
+            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": INK},
+            zorder=6,
+        )
+    axes.set_xlabel(column_label(front.objectives[0].column), fontsize=8)
+    axes.set_ylabel(column_label(front.objectives[1].column), fontsize=8)
+    axes.tick_params(labelsize=7)
+    axes.grid(color="#e4e4e4", linewidth=0.5)
+    axes.set_axisbelow(True)
+    handles = [_line("o", INK, "not beaten" if front.rule == "plain" else "not clearly beaten")]
+    handles += [] if on.all() else [_line("o", "#c8c8c8", "beaten")]
+    handles += [] if front.feasible.all() else [_line("X", INK, "does not fit")]
+    handles += [_line("D", "#CC79A7", "paper, other data")] if front.published else []
+    for handle in handles:
+        handle.set_markersize(4)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=4,
+        fontsize=6,
+        frameon=False,
+        handletextpad=0.1,
+        columnspacing=0.8,
+    )
+    return figure
+
+
+def vector_bytes(figure: Figure, format: Literal["svg", "pdf"]) -> bytes:
+    """The figure as SVG or PDF, the same bytes each time: no date, no version, no random names."""
+    import matplotlib
+
+    picture = io.BytesIO()
+    nothing = {"Date": None} if format == "svg" else {"CreationDate": None, "Producer": None}
+    with matplotlib.rc_context({"svg.hashsalt": "hasim", "pdf.fonttype": 42}):
+        figure.savefig(picture, format=format, metadata={"Creator": None, **nothing})
+    return picture.getvalue()
+
+
+def column_label(column: str) -> str:
+    """A column of a table as a reader would write it.
+
+    >>> column_label("si_sdr_improvement_db"), column_label("total_mmac_per_s")
+    ('SI-SDR improvement (dB)', 'total (MMAC/s)')
+    """
+    units = {
+        "_mmac_per_s": "MMAC/s",
+        "_kbps": "kbit/s",
+        "_db": "dB",
+        "_ms": "ms",
+        "_us": "µs",
+        "_kb": "kB",
+        "_mj": "mJ",
+        "_s": "s",
+    }
+    words = {"si_sdr": "SI-SDR", "si_sir": "SI-SIR", "si_sar": "SI-SAR", "snr": "SNR"}
+    words |= {"estoi": "ESTOI", "stoi": "STOI", "pesq": "PESQ", "ram": "RAM", "nvm": "NVM"}
+    text = column.rpartition(".")[2]
+    ear = next((ear for ear in EARS if text.endswith(f"_{ear}")), "")
+    text = text.removesuffix(f"_{ear}") if ear else text
+    suffix = next((suffix for suffix in units if text.endswith(suffix)), "")
+    text = text.removesuffix(suffix) if suffix else text
+    for name, written in words.items():
+        if text == name or text.startswith(f"{name}_"):
+            text = written + text[len(name) :]
+            break
+    text = text.replace("_", " ") + (f", {ear}" if ear else "")
+    return f"{text} ({units[suffix]})" if suffix else text
+
+
 def _figure(width_in: float, height_in: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -369,6 +505,31 @@ def _mark_packets(axes: Axes, packets: ndarray, height: float) -> None:
         if not lost:
             axes.plot(
                 [end_ms, packet["arrived_ns"] / 1e6], [height, height], color=GREY, linewidth=1
+            )
+
+
+def _draw_limits(axes: Axes, front: Front) -> None:
+    """A dashed line where the devices or the link end, if that is anywhere near the points."""
+    for number, limits in enumerate(front.limits[:2]):
+        values = front.means[:, number]
+        for limit in limits:
+            if not 0.3 * values.max() <= limit.value <= 3 * values.max():
+                continue
+            along = axes.axvline if number == 0 else axes.axhline
+            along(limit.value, color=LOST_COLOUR, linewidth=0.9, linestyle="--", zorder=1)
+            across = axes.get_xaxis_transform() if number == 0 else axes.get_yaxis_transform()
+            place = (limit.value, 0.99) if number == 0 else (0.99, limit.value)
+            axes.annotate(
+                f"{limit.label}: {limit.value:g}",
+                place,
+                xycoords=across,
+                xytext=(-2, 0) if number == 0 else (0, 2),
+                textcoords="offset points",
+                rotation=90 if number == 0 else 0,
+                ha="right",
+                va="top" if number == 0 else "bottom",
+                fontsize=6,
+                color=LOST_COLOUR,
             )
 
 

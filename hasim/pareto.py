@@ -1,0 +1,378 @@
+"""The points that no other point beats: what a budget buys.
+
+Objectives are columns of a sweep's table, to be small or to be large. Arrays are (point, objective)
+and (point, seed, objective). A point is beaten only where the differences, seed for seed, say so.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy import ndarray
+
+from hasim.paired import by_point, column, column_names, in_words, interval
+from hasim.store import Row, Sheet, write_whole
+
+Rule = Literal["paired", "plain"]
+LATENCY = "latency_ms"
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A column, and which end of it is good."""
+
+    column: str
+    maximize: bool = False
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A line that a device or a link draws: what the scenario has of an objective."""
+
+    label: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Published:
+    """A point of the paper, in the columns of the objectives."""
+
+    name: str
+    table: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Front:
+    """All points of a sweep, and which of them are not beaten."""
+
+    objectives: tuple[Objective, ...]
+    rule: Rule
+    settings: tuple[Mapping[str, Any], ...]
+    means: ndarray  # (point, objective)
+    half: ndarray  # (point, objective): half the 95 % interval; infinite for a single seed
+    seeds: ndarray  # (point)
+    feasible: ndarray  # (point): with every seed
+    on_front: ndarray  # (point)
+    beaten_by: ndarray  # (point): number of a point; -1 on the front
+    colour: ndarray | None  # (point): mean of a further column
+    colour_column: str | None
+    knee: int | None
+    hypervolume: float
+    limits: tuple[tuple[Limit, ...], ...]  # for each objective
+    published: tuple[Published, ...]
+    left_out: int  # points without a value for every objective
+
+
+def front(
+    sheet: Sheet,
+    objectives: Sequence[Objective],
+    *,
+    rule: Rule = "paired",
+    feasible_only: bool = False,
+    colour: str | None = None,
+) -> Front:
+    """The front of a table in two or three objectives.
+
+    `rule` "paired": a point is beaten where another one is, seed for seed, no worse in any
+    objective and better in at least one, with 95 % confidence each; with a single seed, and for
+    "plain", where the means say so. `colour` is a further column; None: `latency_ms`, where the
+    table has it and it is no objective.
+
+    Raises ValueError for an unknown column, another number of objectives, or no points.
+    """
+    if not 2 <= len(objectives) <= 3:
+        raise ValueError(f"objectives: must be two or three (got {len(objectives)})")
+    points = by_point(sheet.rows)
+    rows = [row for own in points.values() for row in own]
+    names = [objective.column for objective in objectives]
+    if colour is None and len(objectives) == 2 and LATENCY in set(column_names(rows)) - set(names):
+        colour = LATENCY
+    columns = names + ([colour] if colour else [])
+    table = np.array([column(rows, name) for name in columns]).T  # (row, column)
+    seeds = sorted({row.seed for row in rows})
+    values = np.full((len(points), len(seeds), len(columns)), np.nan)
+    place = {point: number for number, point in enumerate(points)}
+    for row, numbers in zip(rows, table, strict=True):
+        values[place[row.key[0]], seeds.index(row.seed)] = numbers
+    feasible = np.array([all(row.feasible for row in own) for own in points.values()], dtype=bool)
+    known = ~np.isnan(values[..., : len(objectives)]).all(axis=1).any(axis=-1)
+    kept = known & (feasible if feasible_only else True)
+    if not kept.any():
+        raise ValueError("no point has a value for every objective" + " and fits" * feasible_only)
+    values = values[kept]
+    settings = tuple(
+        own[0].settings for own, keep in zip(points.values(), kept, strict=True) if keep
+    )
+    means, half, count = interval(values, axis=1)
+    signs = np.array([-1.0 if objective.maximize else 1.0 for objective in objectives])
+    costs = signs * means[:, : len(objectives)]
+    if rule == "plain" or len(seeds) == 1:
+        rule, beats = "plain", plainly_beats(costs)
+    else:
+        beats = clearly_beats(signs * values[..., : len(objectives)])
+    on_front = np.logical_not(beats.any(axis=0))
+    return Front(
+        objectives=tuple(objectives),
+        rule=rule,
+        settings=settings,
+        means=means[:, : len(objectives)],
+        half=half[:, : len(objectives)],
+        seeds=count[:, : len(objectives)].min(axis=-1),
+        feasible=feasible[kept],
+        on_front=on_front,
+        beaten_by=_first_choice(beats, on_front),
+        colour=means[:, -1] if colour else None,
+        colour_column=colour,
+        knee=knee(costs),
+        hypervolume=hypervolume(_to_unit_box(costs)),
+        limits=tuple(_limits(sheet, objective.column, settings) for objective in objectives),
+        published=published([objective.column for objective in objectives]),
+        left_out=int(len(points) - known.sum()),
+    )
+
+
+def plainly_beats(costs: ndarray) -> ndarray:
+    """(point, point): the first is nowhere worse and somewhere better than the second.
+
+    >>> plainly_beats(np.array([[1, 1], [1, 2], [0, 3]])).any(axis=0)
+    array([False,  True, False])
+    """
+    beats = np.zeros((len(costs), len(costs)), dtype=bool)
+    for number, own in enumerate(costs):
+        beats[number] = (own <= costs).all(axis=-1) & (own < costs).any(axis=-1)
+    return beats
+
+
+def clearly_beats(costs: ndarray) -> ndarray:
+    """(point, point) from costs (point, seed, objective): seed for seed, the first is nowhere worse
+    and somewhere better than the second.
+
+    Of every objective's paired difference the 95 % interval must not reach below zero, and one must
+    lie above it. Differences that are the same with every seed have no width. Without a seed in
+    common nothing is said. Intervals are not widened for the number of pairs.
+    """
+    beats = np.zeros((len(costs), len(costs)), dtype=bool)
+    for number, own in enumerate(costs):
+        mean, half, count = interval(costs - own, axis=1)
+        low = np.where(count > 0, mean - half, -np.inf)
+        beats[number] = (low >= 0).all(axis=-1) & (low > 0).any(axis=-1)
+    return beats
+
+
+def hypervolume(costs: ndarray) -> float:
+    """Share of the unit box that some point beats; costs (point, 2 or 3 objectives) from 0 to 1.
+
+    >>> hypervolume(np.array([[0.0, 0.5], [0.5, 0.0]]))
+    0.75
+    """
+    costs = costs[~plainly_beats(costs).any(axis=0)]
+    if costs.shape[1] == 3:  # slice by slice between the values of the last objective
+        heights = [*np.unique(costs[:, 2]).tolist(), 1.0]
+        return sum(
+            (high - low) * hypervolume(costs[costs[:, 2] <= low, :2])
+            for low, high in pairwise(heights)
+        )
+    area, ceiling = 0.0, 1.0
+    for x, y in sorted(costs.tolist()):
+        area += (1 - x) * max(ceiling - y, 0.0)
+        ceiling = min(ceiling, y)
+    return area
+
+
+def knee(costs: ndarray) -> int | None:
+    """The point of the front that lies farthest within the plane through the front's ends.
+
+    Costs (point, objective); each is counted from the front's best to its worst. None where the
+    front has fewer than three points.
+    """
+    members = np.flatnonzero(~plainly_beats(costs).any(axis=0))
+    shape = np.unique(costs[members], axis=0)
+    if len(shape) < 3:
+        return None
+    best, worst = shape.min(axis=0), shape.max(axis=0)
+    share = (costs[members] - best) / np.where(worst > best, worst - best, 1)
+    return int(members[np.argmin(share.sum(axis=-1))])
+
+
+def published(columns: Sequence[str]) -> tuple[Published, ...]:
+    """The paper's points (Tables II, IV, V) that have all these columns.
+
+    Scores are of the paper's networks on the paper's test set: only trends compare.
+    """
+    text = files("hasim").joinpath("assets/paper_points.csv").read_text(encoding="utf-8")
+    records = list(csv.DictReader(io.StringIO(text)))
+    rows = []
+    noisy: dict[str, float] = {}
+    for record in records:
+        numbers = {name: float(value) for name, value in record.items() if _is_number(value)}
+        noisy = noisy or numbers
+        numbers |= {
+            name.replace("_enhanced", "_improvement"): value - noisy[name]
+            for name, value in numbers.items()
+            if "_enhanced" in name and name in noisy
+        }
+        rows.append(Row({}, 0, numbers))
+    found = []
+    for record, row in zip(records[1:], rows[1:], strict=True):
+        try:
+            values = tuple(column([row], name)[0] for name in columns)
+        except ValueError:
+            continue
+        found.append(Published(record["name"], record["table"], values))
+    return tuple(found)
+
+
+def save(front: Front, folder: Path) -> list[Path]:
+    """Figure as PNG, SVG and PDF, and the numbers as CSV; the same front is the same bytes.
+
+    Files are called by the objectives.
+    """
+    from hasim import plots
+
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = [objective.column.rpartition(".")[2] for objective in front.objectives]
+    name = "-".join(columns)
+    figure = plots.front(front)
+    contents = {
+        "png": plots.png_bytes(figure, dpi=300),
+        "svg": plots.vector_bytes(figure, "svg"),
+        "pdf": plots.vector_bytes(figure, "pdf"),
+        "csv": csv_text(front).encode(),
+    }
+    paths = []
+    for ending, content in contents.items():
+        paths.append(folder / f"{name}.{ending}")
+        write_whole(paths[-1], content)
+    return paths
+
+
+def told(front: Front) -> dict[str, Any]:
+    """The front as an object for machines."""
+    return {
+        "rule": front.rule,
+        "points": len(front.settings),
+        "left_out": front.left_out,
+        "hypervolume": front.hypervolume,
+        "knee": None if front.knee is None else dict(front.settings[front.knee]),
+        "front": [
+            {
+                "settings": dict(front.settings[number]),
+                "feasible": bool(front.feasible[number]),
+                **{
+                    objective.column: float(mean)
+                    for objective, mean in zip(front.objectives, front.means[number], strict=True)
+                },
+            }
+            for number in np.flatnonzero(front.on_front)
+        ],
+    }
+
+
+def in_lines(front: Front) -> Iterator[str]:
+    """The front for a reader: one line per point, the cheapest first, then what it amounts to."""
+    members = np.flatnonzero(front.on_front)
+    for number in members[np.argsort(front.means[members, 0], kind="stable")]:
+        parts = []
+        for column_number, objective in enumerate(front.objectives):
+            half = front.half[number, column_number]
+            give = f" ± {half:.2g}" if 0 < half < np.inf else ""
+            parts.append(f"{objective.column} {front.means[number, column_number]:.4g}{give}")
+        notes = ["knee"] if number == front.knee else []
+        notes += [] if front.feasible[number] else ["does not fit"]
+        ends = f"  ({', '.join(notes)})" if notes else ""
+        yield f"{in_words(front.settings[number])}: {', '.join(parts)}{ends}"
+    how = "paired differences over seeds" if front.rule == "paired" else "means alone"
+    text = f"{len(members)} of {len(front.settings)} points are not beaten (by {how}); "
+    text += f"hypervolume {front.hypervolume:.3f} of the box of all points"
+    yield text + (f"; {front.left_out} points without values" if front.left_out else "")
+
+
+def csv_text(front: Front) -> str:
+    """All points as comma-separated values: settings, means and intervals, and whether beaten."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    axes = sorted({key for settings in front.settings for key in settings})
+    names = [objective.column for objective in front.objectives]
+    header = ["point", *axes, "seeds", "feasible"]
+    for name in names:
+        header += [name, f"{name}_low_95", f"{name}_high_95"]
+    header += [front.colour_column] if front.colour_column else []
+    writer.writerow([*header, "on_front", "knee", "beaten_by"])
+    for number, settings in enumerate(front.settings):
+        cells: list[Any] = [number, *(settings.get(key, "") for key in axes)]
+        cells += [front.seeds[number], _yes(front.feasible[number])]
+        for mean, half in zip(front.means[number], front.half[number], strict=True):
+            ends = [mean - half, mean + half] if np.isfinite(half) else ["", ""]
+            cells += [repr(float(x)) if x != "" else "" for x in (mean, *ends)]
+        if front.colour is not None:
+            cells.append(repr(float(front.colour[number])))
+        beaten = front.beaten_by[number]
+        cells += [_yes(front.on_front[number]), _yes(number == front.knee)]
+        writer.writerow([*cells, beaten if beaten >= 0 else ""])
+    return text.getvalue()
+
+
+def _first_choice(beats: ndarray, on_front: ndarray) -> ndarray:
+    """For each point one that beats it, from the front where there is one; -1 for none."""
+    from_front = beats & on_front[:, None]
+    chosen = np.where(from_front.any(axis=0), from_front.argmax(axis=0), beats.argmax(axis=0))
+    return np.where(beats.any(axis=0), chosen, -1)
+
+
+def _to_unit_box(costs: ndarray) -> ndarray:
+    """From the best to the worst value of all points, objective by objective."""
+    best, worst = costs.min(axis=0), costs.max(axis=0)
+    return (costs - best) / np.where(worst > best, worst - best, 1)
+
+
+def _limits(sheet: Sheet, column: str, settings: Sequence[Mapping[str, Any]]) -> tuple[Limit, ...]:
+    """What the scenario's devices and link have of an objective, where no axis varies it."""
+    if column.startswith("utilisation") or column == "airtime_share":
+        return (Limit("all the time", 1.0),)
+    paths = {
+        "total_mmac_per_s": ("devices.left.mmac_per_s.fp32", "devices.right.mmac_per_s.fp32"),
+        "ram_kb": ("devices.left.ram_kb", "devices.right.ram_kb"),
+        "nvm_kb": ("devices.left.nvm_kb", "devices.right.nvm_kb"),
+        "link_offered_kbps": ("link.rate_kbps",),
+    }.get(column, ())
+    varied = {key for point in settings for key in point}
+    found: dict[float, list[str]] = {}
+    for path in paths:
+        value: Any = sheet.base
+        for part in path.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value is None or any(_meet(path, key) for key in varied):
+            continue
+        found.setdefault(float(value), []).append(path.split(".")[1])
+    names = {"rate_kbps": "link"}
+    return tuple(
+        Limit(names.get(ears[0], "device" if len(ears) == 2 else f"{ears[0]} device"), value)
+        for value, ears in found.items()
+    )
+
+
+def _meet(path: str, key: str) -> bool:
+    """One of two dotted paths is the other, or leads to it; a `kind` changes its neighbours."""
+    key = key.removesuffix(".kind")
+    return path == key or path.startswith(f"{key}.") or key.startswith(f"{path}.")
+
+
+def _is_number(text: str | None) -> bool:
+    try:
+        float(text or "")
+    except ValueError:
+        return False
+    return True
+
+
+def _yes(flag: Any) -> str:
+    return "true" if flag else "false"
