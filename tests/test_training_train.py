@@ -1,5 +1,6 @@
 """The training loop: it learns, and a run that was killed goes on to exactly the same weights."""
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -139,6 +140,18 @@ def test_the_learning_rate_falls_where_nothing_improves(folder: Path) -> None:
     for _ in range(2):
         trainer._watch(1.2, may_slow=True)
     assert trainer.finished
+
+
+def test_the_gain_through_the_gevd_filter(folder: Path) -> None:
+    recipe = TINY.model_copy(update={"frames": 100})
+    trainer = train.Trainer(recipe, train.load(folder), torch.device("cpu"))
+    batch = trainer.mixers["task"].batch(np.random.default_rng(0), 4)
+    flow = trainer.flow(batch)
+    oracle = dataclasses.replace(flow, masks={"mn_dnn": batch.mask})
+    blind = dataclasses.replace(flow, masks={"mn_dnn": torch.full_like(batch.mask, 0.5)})
+    # one source in three channels: with the right mask the filter finds it, with none it cannot
+    assert train.gevd_gain_db(batch, oracle, 1.0, 2) > 10
+    assert abs(train.gevd_gain_db(batch, blind, 1.0, 2)) < 3
 
 
 def test_another_recipe_in_the_same_folder_is_refused(folder: Path) -> None:

@@ -34,6 +34,7 @@ class Flow:
     """What a dataflow made of the microphones."""
 
     masks: dict[str, Tensor]  # network -> (batch, ear, bin, frame), in order
+    channels: Tensor  # (batch, ear, channel, bin, frame): what the last filter filters
     output: Tensor | None  # (batch, ear, bin, frame); None without the last filter
 
 
@@ -66,8 +67,8 @@ def run(
             found["sn_dnn"] = mask_2
             channels = _append(mics, other_ear(z))
     if not last_filter:
-        return Flow(found, None)
-    return Flow(found, enhance(channels, list(found.values())[-1], mu, mask_power))
+        return Flow(found, channels, None)
+    return Flow(found, channels, enhance(channels, list(found.values())[-1], mu, mask_power))
 
 
 def masks(network: nn.Module, *spectra: Tensor) -> Tensor:

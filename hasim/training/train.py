@@ -21,12 +21,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hasim import filters
 from hasim.models.weights import MaskNetwork, build, save
 from hasim.training.data import Bank, load
-from hasim.training.dataflows import NETWORKS, features, other_ear, run
+from hasim.training.dataflows import NETWORKS, Flow, features, other_ear, run
 from hasim.training.losses import mask_loss, stft_loss, task_loss
 from hasim.training.mixing import Batch, Mixer
 from hasim.training.recipe import Recipe
+from hasim.training.sdw_mwf import apply, covariances
 
 NOMINAL_LEVEL = 1 / 192**0.5
 """Segments are brought to this level before the STFT loss, so that quiet ones count as much as loud
@@ -98,7 +100,7 @@ class Trainer:
         for index in range(self.batches):
             rng = np.random.default_rng([recipe.seed, number, index])
             batch = self.mixers[objective].batch(rng, recipe.scenes_per_batch)
-            losses = self.losses(batch, last_filter=objective == "task")
+            losses = self.losses(batch, self.flow(batch, last_filter=objective == "task"))
             loss = losses[objective]
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -128,12 +130,16 @@ class Trainer:
             "frames_per_s": round(frames / seconds),
         }
 
-    def losses(self, batch: Batch, last_filter: bool = True) -> dict[str, Tensor]:
-        """Mask (of several networks, the mean), STFT and task loss of a batch, equations 1 to 4."""
+    def flow(self, batch: Batch, last_filter: bool = True) -> Flow:
+        """What the networks make of a batch."""
         recipe = self.recipe
-        flow = run(
+        return run(
             recipe.algorithm, self.networks, batch.mics, recipe.mu, recipe.mask_power, last_filter
         )
+
+    def losses(self, batch: Batch, flow: Flow) -> dict[str, Tensor]:
+        """Mask (of several networks, the mean), STFT and task loss of a batch, equations 1 to 4."""
+        recipe = self.recipe
         mask = torch.stack([mask_loss(m, batch.mask) for m in flow.masks.values()]).mean()
         if flow.output is None:
             return {"mask": mask}
@@ -143,14 +149,17 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Losses on the fixed validation set."""
+        """Losses on the fixed validation set, and the gain in SI-SDR through GEVD filters."""
         recipe = self.recipe
         sums: dict[str, float] = {}
         for index in range(recipe.validation_batches):
             rng = np.random.default_rng([recipe.seed, VALIDATION, index])
             batch = self.mixers["validation"].batch(rng, recipe.scenes_per_batch)
-            for name, value in self.losses(batch).items():
-                sums[name] = sums.get(name, 0.0) + value.item()
+            flow = self.flow(batch)
+            numbers = {name: value.item() for name, value in self.losses(batch, flow).items()}
+            numbers["gevd_gain_db"] = gevd_gain_db(batch, flow, recipe.mu, recipe.mask_power)
+            for name, number in numbers.items():
+                sums[name] = sums.get(name, 0.0) + number
         return {name: value / recipe.validation_batches for name, value in sums.items()}
 
     def _watch(self, loss: float, may_slow: bool) -> bool:
@@ -193,6 +202,29 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.epochs_done, self.best = state["epochs_done"], state["best"]
         self.epochs_since_best = state["epochs_since_best"]
+
+
+def gevd_gain_db(batch: Batch, flow: Flow, mu: float, mask_power: int) -> float:
+    """Improvement of SI-SDR over the reference microphone by the filter that is used in the end.
+
+    The last filter is the rank-1 GEVD filter of `hasim.filters` instead of the one trained through;
+    SI-SDR is that of the STFTs, averaged over ears and scenes.
+    """
+    last_mask = list(flow.masks.values())[-1]
+    speech, noise = (r.cpu().numpy() for r in covariances(flow.channels, last_mask, mask_power))
+    weights = torch.from_numpy(filters.weights("gevd", speech, noise, mu=mu))
+    enhanced = apply(weights.to(flow.channels), flow.channels)
+    gain = _si_sdr_db(enhanced, batch.target) - _si_sdr_db(batch.mics[:, :, 0], batch.target)
+    return float(gain.mean())
+
+
+def _si_sdr_db(estimate: Tensor, target: Tensor) -> Tensor:
+    """(scene, ear) from (scene, ear, bin, frame); the scale is real, as for waveforms."""
+    target, estimate = target.flatten(-2), estimate.flatten(-2)
+    scale = (target.conj() * estimate).real.sum(-1) / target.abs().square().sum(-1)
+    wanted = scale[..., None] * target
+    error = (estimate - wanted).abs().square().sum(-1)
+    return 10 * torch.log10(wanted.abs().square().sum(-1) / error)
 
 
 def train(
