@@ -11,24 +11,24 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from hasim.plan import Plan, sent
+from hasim.plan import Plan, Waits, sent
 from hasim.program import Receive, Send
 from hasim.radio import Radio
 from hasim.server import RELEASE, Environment, Event, Server, schedule
 
 
 class Ear:
-    """One device in a run; without `wait_ns` it waits for packets as long as it takes."""
+    """One device in a run; without `waits_ns` it waits for packets as long as it takes."""
 
     def __init__(
-        self, env: Environment, plan: Plan, radio: Radio, ear: int, wait_ns: int | None
+        self, env: Environment, plan: Plan, radio: Radio, ear: int, waits_ns: Waits | None
     ) -> None:
         stations = len(plan.segments[ear])
         self._env = env
         self._plan = plan
         self._radio = radio
         self._ear = ear
-        self._wait_ns = wait_ns
+        self._waits_ns = waits_ns
         self._number = {channel: number for number, channel in enumerate(plan.channels)}
         self._over = [[env.event() for _ in range(plan.frames)] for _ in range(stations + 1)]
         self.core = Server(env)
@@ -100,7 +100,7 @@ class Ear:
         newest = frame + receive.lag_frames
         oldest = newest if frame else 0
         give_up_ns = None
-        if self._wait_ns is not None:
-            give_up_ns = self._plan.released_ns(frame) + self._wait_ns
+        if self._waits_ns is not None:
+            give_up_ns = self._plan.released_ns(frame) + self._waits_ns[self._ear][channel]
         for packet in range(max(oldest, 0), min(newest + 1, self._plan.frames)):
             yield from self._radio.awaited(self._ear, channel, packet, give_up_ns)

@@ -19,6 +19,9 @@ from hasim.program import Compute, Program, Receive, Send
 
 EARS = ("left", "right")
 
+Waits = list[list[int]]
+"""[receiving ear][channel]: how long after its release a frame waits for a packet, in ns."""
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -65,6 +68,10 @@ class Plan:
             if step.channel == self.channels[channel]
         ]
         return lags[0] if lags else 0
+
+    def waits(self, given_ns: int) -> Waits:
+        """The same wait for every packet."""
+        return [[given_ns] * len(self.channels) for _ in EARS]
 
     @property
     def overloaded(self) -> bool:

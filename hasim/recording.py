@@ -8,13 +8,13 @@ import numpy as np
 from numpy import ndarray
 
 from hasim.ear import Ear
-from hasim.plan import EARS, Plan
+from hasim.plan import EARS, Plan, Waits
 from hasim.radio import Radio
 from hasim.timeline import Deliveries, Status, Timeline
 
 
 def timeline(
-    plan: Plan, ears: tuple[Ear, Ear], radio: Radio, wait_ns: int, delay_ns: int
+    plan: Plan, ears: tuple[Ear, Ear], radio: Radio, waits_ns: Waits, delay_ns: int
 ) -> Timeline:
     """What came of a finished run."""
     released_ns = np.tile(plan.needed_ns(), (2, 1))
@@ -29,9 +29,9 @@ def timeline(
         finished_ns=np.array([ear.finished_ns for ear in ears]),
         deadline_ns=released_ns + delay_ns,
         playout_delay_ns=delay_ns,
-        wait_ns=wait_ns,
+        wait_ns=max((max(ear, default=0) for ear in waits_ns), default=0),
         channels={
-            channel: _deliveries(plan, radio, number, wait_ns)
+            channel: _deliveries(plan, radio, number, (waits_ns[0][number], waits_ns[1][number]))
             for number, channel in enumerate(plan.channels)
         },
         busy_ns=np.array([ear.core.busy_ns for ear in ears]),
@@ -47,16 +47,17 @@ def timeline(
     )
 
 
-def _deliveries(plan: Plan, radio: Radio, channel: int, wait_ns: int) -> Deliveries:
+def _deliveries(plan: Plan, radio: Radio, channel: int, waits_ns: tuple[int, int]) -> Deliveries:
     sent_ns = np.array([ear[channel] for ear in radio.sent_ns])
     arrived_ns = np.array([ear[channel] for ear in radio.arrived_ns])
     lag_frames = plan.lag_frames(channel)
+    due_ns = plan.needed_ns(lag_frames) + np.array(waits_ns)[:, None]
     status = np.select(
-        [sent_ns[::-1] < 0, arrived_ns < 0, arrived_ns > plan.needed_ns(lag_frames) + wait_ns],
+        [sent_ns[::-1] < 0, arrived_ns < 0, arrived_ns > due_ns],
         [Status.NOT_SENT, Status.LOST, Status.LATE],
         Status.ON_TIME,
     )
-    return Deliveries(sent_ns, arrived_ns, status, lag_frames)
+    return Deliveries(sent_ns, arrived_ns, status, lag_frames, waits_ns)
 
 
 def _steps(plan: Plan, ears: tuple[Ear, Ear]) -> ndarray:

@@ -16,8 +16,8 @@ from pydantic import Field
 from hasim.devices import DeviceSpec
 from hasim.ear import Ear
 from hasim.links import LinkSpec
-from hasim.links.fate import Fate, Stream, drawn, nothing_arrives, slowest
-from hasim.plan import Plan, plan, received
+from hasim.links.fate import Fate, Stream, drawn, nothing_arrives, prompt, slowest
+from hasim.plan import Plan, Waits, plan, received
 from hasim.program import Program
 from hasim.radio import Radio
 from hasim.recording import timeline
@@ -31,7 +31,7 @@ class PlayoutSpec(Spec):
     delay_ms: Literal["auto"] | Annotated[float, Field(ge=0, le=1000)] = "auto"
     """From a frame's completion to its playout; auto: the smallest for a loss-free link."""
     wait_ms: Literal["auto"] | Annotated[float, Field(ge=0, le=1000)] = "auto"
-    """From a frame's completion to giving up on the partner's packet; auto: as above."""
+    """From a frame's completion to giving up on a packet; auto: as above, by ear and channel."""
     missed: Literal["bypass", "mute"] = "bypass"
     """In place of a frame not ready in time: the reference microphone as it is, or silence."""
 
@@ -52,6 +52,8 @@ def simulate(
     packet that arrives at that very nanosecond is on time; a later one is discarded, for later
     frames too. The receiver cannot know that a packet was lost or never sent, and waits its full
     time. Packets that would carry frames beyond the last one do not exist and are not waited for.
+    An automatic wait is every ear's and channel's own: a packet lost in a first exchange must not
+    hold up a second one.
 
     A frame skipped because of `overload` is neither computed nor sent; pieces of a raw microphone
     that left while it was still being captured are wasted.
@@ -64,18 +66,18 @@ def simulate(
     for each other.
     """
     whole = plan(programs, frames, hop_ns, devices, link)
-    wait_ns, delay_ns = _playout_ns(whole, playout)
-    ears, radio = _play(whole, drawn(link, stream, frames, len(whole.channels)), wait_ns)
-    return timeline(whole, ears, radio, wait_ns, delay_ns)
+    waits_ns, delay_ns = _playout_ns(whole, playout)
+    ears, radio = _play(whole, drawn(link, stream, frames, len(whole.channels)), waits_ns)
+    return timeline(whole, ears, radio, waits_ns, delay_ns)
 
 
-def _play(plan: Plan, fate: Fate, wait_ns: int | None) -> tuple[tuple[Ear, Ear], Radio]:
+def _play(plan: Plan, fate: Fate, waits_ns: Waits | None) -> tuple[tuple[Ear, Ear], Radio]:
     """One run, from silence to silence."""
     from simpy import Environment
 
     env = Environment()
     radio = Radio(env, plan.link, fate, plan.airtime_ns, plan.frames)
-    ears = (Ear(env, plan, radio, 0, wait_ns), Ear(env, plan, radio, 1, wait_ns))
+    ears = (Ear(env, plan, radio, 0, waits_ns), Ear(env, plan, radio, 1, waits_ns))
     env.run()
     return ears, radio
 
@@ -83,28 +85,34 @@ def _play(plan: Plan, fate: Fate, wait_ns: int | None) -> tuple[tuple[Ear, Ear],
 # ----------------------------------------------------------------------------- automatic playout
 
 
-def _playout_ns(whole: Plan, playout: PlayoutSpec) -> tuple[int, int]:
-    """(wait, delay) as configured; `auto` is found by playing without luck.
+def _playout_ns(whole: Plan, playout: PlayoutSpec) -> tuple[Waits, int]:
+    """(waits, delay) as configured; `auto` is found by playing without luck.
 
-    A link that loses nothing, but is as slow as its jitter and attempts allow, shows how long to
-    wait. A link that loses everything shows the frame that waits longest, and with that the delay.
-    Frames queue in both, because a skipped frame has no time.
+    A link that loses nothing shows how long each ear has to wait for each channel: once prompt, and
+    once as slow as its jitter and attempts allow. A link that loses everything shows the frame that
+    waits longest, and with that the delay. Frames queue in all of them, because a skipped frame has
+    no time.
 
     Where a core or a medium has more to do than time, the backlog grows and no finite time is
     enough: then the first frame's own figures are taken, so that the later ones show as missed.
     """
-    wait_ns = None if playout.wait_ms == "auto" else round(playout.wait_ms * 1e6)
-    delay_ns = None if playout.delay_ms == "auto" else round(playout.delay_ms * 1e6)
-    if wait_ns is None or delay_ns is None:
-        needed_ns, slow_ns = _rehearse(whole, slowest(whole.link, whole.airtime_ns), wait_ns)
-        wait_ns = needed_ns if wait_ns is None else wait_ns
-        if delay_ns is None:
-            delay_ns = max(slow_ns, _rehearse(whole, nothing_arrives(), wait_ns)[1])
-    return wait_ns, delay_ns
+    waits_ns = None if playout.wait_ms == "auto" else whole.waits(round(playout.wait_ms * 1e6))
+    if waits_ns is not None and playout.delay_ms != "auto":
+        return waits_ns, round(playout.delay_ms * 1e6)
+    fates = [slowest(whole.link, whole.airtime_ns)]
+    if whole.link.jitter_ms > 0 or whole.link.attempts > 1:
+        fates.append(prompt(whole.link))
+    rehearsals = [_rehearse(whole, fate, waits_ns) for fate in fates]
+    if waits_ns is None:
+        waits_ns = np.max([needed_ns for needed_ns, _ in rehearsals], axis=0).tolist()
+    if playout.delay_ms != "auto":
+        return waits_ns, round(playout.delay_ms * 1e6)
+    rehearsals.append(_rehearse(whole, nothing_arrives(), waits_ns))
+    return waits_ns, max(slowest_ns for _, slowest_ns in rehearsals)
 
 
-def _rehearse(whole: Plan, fate: Fate, wait_ns: int | None) -> tuple[int, int]:
-    """(wait, delay) that the slowest frame of a run without luck needs.
+def _rehearse(whole: Plan, fate: Fate, waits_ns: Waits | None) -> tuple[Waits, int]:
+    """(waits, delay) that the slowest frames of a run without luck need.
 
     A short run is enough if it ends in a pattern that repeats, as nearly all do.
     """
@@ -112,7 +120,7 @@ def _rehearse(whole: Plan, fate: Fate, wait_ns: int | None) -> tuple[int, int]:
     short = 64 + 4 * whole.period
     for frames in sorted({min(short, whole.frames), whole.frames}):
         trial = plan(whole.programs, frames, whole.hop_ns, (patient[0], patient[1]), whole.link)
-        ears, radio = _play(trial, fate, wait_ns)
+        ears, radio = _play(trial, fate, waits_ns)
         finished_ns = np.array([ear.finished_ns for ear in ears])
         if np.any(finished_ns < 0):
             raise ValueError(
@@ -123,14 +131,14 @@ def _rehearse(whole: Plan, fate: Fate, wait_ns: int | None) -> tuple[int, int]:
         if settled:
             break
     settled = settled or whole.frames
-    waits_ns = []
+    needed_ns = whole.waits(0)
     for ear, program in enumerate(trial.programs):
         for step in received(program):
-            arrived_ns = np.array(radio.arrived_ns[ear][trial.channels.index(step.channel)])
-            late_ns = arrived_ns - trial.needed_ns(step.lag_frames)
-            waits_ns.append(int(late_ns[: settled + max(step.lag_frames, 0)].max()))
-    delays_ns = (finished_ns - trial.needed_ns())[:, :settled]
-    return max([0, *waits_ns]), int(delays_ns.max())
+            channel = trial.channels.index(step.channel)
+            late_ns = np.array(radio.arrived_ns[ear][channel]) - trial.needed_ns(step.lag_frames)
+            slowest_ns = late_ns[: settled + max(step.lag_frames, 0)].max()
+            needed_ns[ear][channel] = max(0, int(slowest_ns))
+    return needed_ns, int((finished_ns - trial.needed_ns())[:, :settled].max())
 
 
 def _settled(trial: Plan, ears: tuple[Ear, Ear], radio: Radio) -> int:

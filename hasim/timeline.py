@@ -31,6 +31,7 @@ class Deliveries:
     arrived_ns: ndarray  # (ear, frame) of the receiving ear: the last piece came; else -1
     status: ndarray  # (ear, frame) of the receiving ear, values of Status
     lag_frames: int = 0  # the receiver's frame n needs the packets up to n + lag_frames
+    waits_ns: tuple[int, int] = (0, 0)  # by receiving ear: how long after its release a frame waits
 
     @property
     def on_time(self) -> ndarray:
@@ -47,7 +48,7 @@ class Timeline:
     finished_ns: ndarray  # (ear, frame): the program's last step was done; -1 where skipped
     deadline_ns: ndarray  # (ear, frame): the frame's output hop starts to play
     playout_delay_ns: int
-    wait_ns: int  # how long after its release a frame waits for the partner's packet
+    wait_ns: int  # the longest that a frame waits for its partner, after its release
     channels: dict[str, Deliveries]
     busy_ns: ndarray  # (ear,): time the core computed
     airtime_ns: int  # time the medium was occupied (of the busier direction where full duplex)

@@ -34,7 +34,7 @@ class Twin:
     microphones: ndarray  # (ear, mic, sample)
     masks: ndarray  # (ear, bin, frame)
     frames: int
-    wait_ns: int
+    waits_ns: dict[str, tuple[int, int]]  # by channel and receiving ear
     delay_ns: int
     env: simpy.Environment = field(default_factory=simpy.Environment)
 
@@ -138,7 +138,8 @@ class Ear:
                 break
             self.turn(frame, segment).succeed()
             channel, lag = wanted
-            answer = yield from self.receive(channel, frame, lag, release + twin.wait_ns)
+            until_ns = release + twin.waits_ns[channel][self.number]
+            answer = yield from self.receive(channel, frame, lag, until_ns)
             segment += 1
         self.in_time[frame] = twin.env.now <= release + twin.delay_ns
 
@@ -158,9 +159,8 @@ class Ear:
         box = twin.mailbox[self.number]
         hops: list[ndarray | None] = []
         for hop in range(frame - twin.window // twin.hop + 1, frame + 1):
-            due = (
-                hop + 1
-            ) * twin.hop_ns + twin.wait_ns  # a packet is good for its first frame or never
+            # A packet is good for its first frame or never.
+            due = (hop + 1) * twin.hop_ns + twin.waits_ns[channel][self.number]
             if hop < 0 or hop + lag >= twin.frames:
                 hops.append(np.zeros((MICS if channel == "mics" else 1, twin.hop)))
             elif (channel, hop + lag) in box and box[channel, hop + lag][0] <= due:

@@ -253,7 +253,7 @@ def test_case_18_gilbert_statistics(gilbert_runs: list[ndarray]) -> None:
 def test_case_19_three_attempts_in_a_row(gilbert_runs: list[ndarray]) -> None:
     triples = [np.mean(run[:-2] & run[1:-1] & run[2:]) for run in gilbert_runs]
     assert covers(triples, 0.02 / 0.27 * 0.75**2)
-    assert 0.02 / 0.27 * 0.75**2 == pytest.approx(0.04167, abs=1e-5)
+    assert pytest.approx(0.04167, abs=1e-5) == 0.02 / 0.27 * 0.75**2
     assert not covers(triples, (0.02 / 0.27) ** 3)
 
 

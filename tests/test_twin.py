@@ -63,9 +63,8 @@ def test_stepping_inside_the_events_gives_the_same_sound(kind, algorithm, loss, 
     enhanced = scenario.algorithm.enhance(mics, exchange, lambda network, *inputs: mask)
     fast = experiment.as_heard(scenario, timeline, enhanced.output, mics)
 
-    twin = Twin(
-        scenario, mixture, mask, mics.shape[-1], timeline.wait_ns, timeline.playout_delay_ns
-    )
+    waits_ns = {name: deliveries.waits_ns for name, deliveries in timeline.channels.items()}
+    twin = Twin(scenario, mixture, mask, mics.shape[-1], waits_ns, timeline.playout_delay_ns)
     slow = twin.run()
     assert np.abs(slow).max() > 1e-3
     np.testing.assert_allclose(fast, slow, atol=1e-9 * np.abs(slow).max(), rtol=0)

@@ -69,6 +69,12 @@ def slowest(link: LinkSpec, airtime_ns: list[list[int]]) -> Fate:
     )
 
 
+def prompt(link: LinkSpec) -> Fate:
+    """Everything arrives at its first attempt, without jitter."""
+    once_ns = _ns(link.latency_ms)
+    return Fate(1, (_never, _never), (repeat(False), repeat(False)), lambda *packet: once_ns)
+
+
 def nothing_arrives() -> Fate:
     """Everything is lost."""
     return Fate(1, (_always, _always), (repeat(False), repeat(False)), lambda *packet: 0)
