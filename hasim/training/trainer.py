@@ -1,0 +1,220 @@
+"""A training run in memory: networks, optimiser, mixtures; epochs, and a state to go on from.
+
+All randomness of a batch comes from (seed, epoch, batch), so epochs after a `restore` are exactly
+those that would have come without it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hasim import filters
+from hasim.models.weights import MaskNetwork, build
+from hasim.training.data import Bank
+from hasim.training.dataflows import NETWORKS, Flow, features, other_ear, run
+from hasim.training.losses import mask_loss, stft_loss, task_loss
+from hasim.training.mixing import Batch, Mixer
+from hasim.training.recipe import Recipe
+from hasim.training.sdw_mwf import apply, covariances
+
+NOMINAL_LEVEL = 1 / 192**0.5
+"""Segments are brought to this level before the STFT loss, so that quiet ones count as much as loud
+ones and the mean square of the target's STFT is about 1 (192 is the energy of the Hann window)."""
+
+VALIDATION = 2**32 - 1
+CALIBRATION = 2**32 - 2
+"""In the place of an epoch's number in the seeds of the validation and the calibration batches."""
+
+
+class Trainer:
+    """Networks, optimiser and mixtures of one recipe, and a state to go on from."""
+
+    def __init__(self, recipe: Recipe, bank: Bank, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        torch.manual_seed(recipe.seed)
+        specs = {"sn_dnn": recipe.sn_dnn, "mn_dnn": recipe.mn_dnn}
+        self.networks: dict[str, MaskNetwork] = {
+            name: build(specs[name]).to(device) for name in NETWORKS[recipe.algorithm]
+        }
+        self.parameters = [p for n in self.networks.values() for p in n.parameters()]
+        self.optimiser = torch.optim.Adam(self.parameters)
+        self.mixers = {
+            "mask": Mixer(bank, recipe.mix, recipe.mask_only_frames, "training", device),
+            "task": Mixer(bank, recipe.mix, recipe.frames, "training", device),
+            "validation": Mixer(bank, recipe.mix, recipe.frames, "validation", device),
+        }
+        self._calibrate()
+        self._set_learning_rate(
+            recipe.mask_only_learning_rate if recipe.mask_only_epochs else recipe.learning_rate
+        )
+        self.epochs_done = 0
+        self.best: float | None = None  # task loss on the validation set
+        self.epochs_since_best = 0
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimiser's present one."""
+        return float(self.optimiser.param_groups[0]["lr"])
+
+    @property
+    def mask_only(self) -> bool:
+        """The next epoch trains with the mask loss alone."""
+        return self.epochs_done < self.recipe.mask_only_epochs
+
+    @property
+    def batches(self) -> int:
+        """Batches of the next epoch."""
+        recipe = self.recipe
+        if self.mask_only:
+            return -(-recipe.batches_per_epoch * recipe.frames // recipe.mask_only_frames)
+        return recipe.batches_per_epoch
+
+    @property
+    def finished(self) -> bool:
+        """All epochs done, or no better for so long that the learning rate is at its end."""
+        recipe = self.recipe
+        too_slow = not self.mask_only and self.learning_rate < recipe.smallest_learning_rate
+        return self.epochs_done >= recipe.epochs or too_slow
+
+    def epoch(self, on_batch: Callable[[int, dict[str, float]], None]) -> dict[str, Any]:
+        """Train one epoch, validate, adapt the learning rate; returns the line of the log."""
+        recipe, number = self.recipe, self.epochs_done
+        objective = "mask" if self.mask_only else "task"
+        if number == recipe.mask_only_epochs:
+            self._set_learning_rate(recipe.learning_rate)
+        rate, begin = self.learning_rate, time.perf_counter()
+        sums: dict[str, float] = {}
+        for index in range(self.batches):
+            rng = np.random.default_rng([recipe.seed, number, index])
+            batch = self.mixers[objective].batch(rng, recipe.scenes_per_batch)
+            losses = self.losses(batch, self.flow(batch, last_filter=objective == "task"))
+            loss = losses[objective]
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
+            if not torch.isfinite(norm):
+                raise FloatingPointError(
+                    f"gradient of epoch {number + 1}, batch {index + 1} is not finite"
+                )
+            self.optimiser.step()
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + value.item()
+            on_batch(index + 1, {name: value / (index + 1) for name, value in sums.items()})
+        seconds = time.perf_counter() - begin
+        batches = self.batches
+        validation = self.validate()
+        improved = self._watch(validation["task"], may_slow=not self.mask_only)
+        self.epochs_done += 1
+        frames = recipe.batches_per_epoch * recipe.scenes_per_batch * 2 * recipe.frames
+        return {
+            "epoch": self.epochs_done,
+            "objective": objective,
+            "learning_rate": rate,
+            "training": {n: v / batches for n, v in sums.items()},
+            "validation": validation,
+            "improved": improved,
+            "seconds": round(seconds, 2),
+            "frames_per_s": round(frames / seconds),
+        }
+
+    def flow(self, batch: Batch, last_filter: bool = True) -> Flow:
+        """What the networks make of a batch."""
+        recipe = self.recipe
+        return run(
+            recipe.algorithm, self.networks, batch.mics, recipe.mu, recipe.mask_power, last_filter
+        )
+
+    def losses(self, batch: Batch, flow: Flow) -> dict[str, Tensor]:
+        """Mask (of several networks, the mean), STFT and task loss of a batch, equations 1 to 4."""
+        recipe = self.recipe
+        mask = torch.stack([mask_loss(m, batch.mask) for m in flow.masks.values()]).mean()
+        if flow.output is None:
+            return {"mask": mask}
+        scale = (NOMINAL_LEVEL / batch.level)[:, None, None, None]
+        stft = stft_loss(scale * flow.output, scale * batch.target, recipe.beta)
+        return {"mask": mask, "stft": stft, "task": task_loss(mask, stft, recipe.alpha)}
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Losses on the fixed validation set, and the gain in SI-SDR through GEVD filters."""
+        recipe = self.recipe
+        sums: dict[str, float] = {}
+        for index in range(recipe.validation_batches):
+            rng = np.random.default_rng([recipe.seed, VALIDATION, index])
+            batch = self.mixers["validation"].batch(rng, recipe.scenes_per_batch)
+            flow = self.flow(batch)
+            numbers = {name: value.item() for name, value in self.losses(batch, flow).items()}
+            numbers["gevd_gain_db"] = gevd_gain_db(batch, flow, recipe.mu, recipe.mask_power)
+            for name, number in numbers.items():
+                sums[name] = sums.get(name, 0.0) + number
+        return {name: value / recipe.validation_batches for name, value in sums.items()}
+
+    def _watch(self, loss: float, may_slow: bool) -> bool:
+        if self.best is None or loss < self.best:
+            self.best, self.epochs_since_best = loss, 0
+            return True
+        self.epochs_since_best += 1
+        if may_slow and self.epochs_since_best >= self.recipe.patience:
+            self.epochs_since_best = 0
+            self._set_learning_rate(self.learning_rate / 2)
+        return False
+
+    def _set_learning_rate(self, rate: float) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+
+    def _calibrate(self) -> None:
+        """Standardise the features of networks that are still to be trained, on one batch."""
+        rng = np.random.default_rng([self.recipe.seed, CALIBRATION])
+        batch = self.mixers["mask"].batch(rng, 2 * self.recipe.scenes_per_batch)
+        own = batch.mics[:, :, 0]
+        for name, network in self.networks.items():
+            spectra = (own,) if name == "sn_dnn" else (own, other_ear(own))
+            network.calibrate(features(*spectra))
+
+    def state(self) -> dict[str, Any]:
+        """Everything that `restore` needs to go on exactly."""
+        return {
+            "networks": {name: n.state_dict() for name, n in self.networks.items()},
+            "optimiser": self.optimiser.state_dict(),
+            "epochs_done": self.epochs_done,
+            "best": self.best,
+            "epochs_since_best": self.epochs_since_best,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`."""
+        for name, network in self.networks.items():
+            network.load_state_dict(state["networks"][name])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.epochs_done, self.best = state["epochs_done"], state["best"]
+        self.epochs_since_best = state["epochs_since_best"]
+
+
+def gevd_gain_db(batch: Batch, flow: Flow, mu: float, mask_power: int) -> float:
+    """Improvement of SI-SDR over the reference microphone by the filter that is used in the end.
+
+    The last filter is the rank-1 GEVD filter of `hasim.filters` instead of the one trained through;
+    SI-SDR is that of the STFTs, averaged over ears and scenes.
+    """
+    last_mask = list(flow.masks.values())[-1]
+    speech, noise = (r.cpu().numpy() for r in covariances(flow.channels, last_mask, mask_power))
+    weights = torch.from_numpy(filters.weights("gevd", speech, noise, mu=mu))
+    enhanced = apply(weights.to(flow.channels), flow.channels)
+    gain = _si_sdr_db(enhanced, batch.target) - _si_sdr_db(batch.mics[:, :, 0], batch.target)
+    return float(gain.mean())
+
+
+def _si_sdr_db(estimate: Tensor, target: Tensor) -> Tensor:
+    """(scene, ear) from (scene, ear, bin, frame); the scale is real, as for waveforms."""
+    target, estimate = target.flatten(-2), estimate.flatten(-2)
+    scale = (target.conj() * estimate).real.sum(-1) / target.abs().square().sum(-1)
+    wanted = scale[..., None] * target
+    error = (estimate - wanted).abs().square().sum(-1)
+    return 10 * torch.log10(wanted.abs().square().sum(-1) / error)
