@@ -246,7 +246,10 @@ def _timeline_arrays(timeline: Timeline) -> Arrays:
         for part in ("sent_ns", "arrived_ns", "status"):
             arrays[f"{number}/{part}"] = getattr(deliveries, part)
     facts = {name: getattr(timeline, name) for name in _SPANS}
-    facts["channels"] = {name: d.lag_frames for name, d in timeline.channels.items()}
+    facts["channels"] = {
+        name: {"lag_frames": d.lag_frames, "waits_ns": d.waits_ns}
+        for name, d in timeline.channels.items()
+    }
     return arrays | {"facts": _as_bytes(facts)}
 
 
@@ -257,9 +260,10 @@ def _timeline_of(arrays: Arrays) -> Timeline:
             sent_ns=arrays[f"{number}/sent_ns"],
             arrived_ns=arrays[f"{number}/arrived_ns"],
             status=arrays[f"{number}/status"],
-            lag_frames=lag_frames,
+            lag_frames=told["lag_frames"],
+            waits_ns=(told["waits_ns"][0], told["waits_ns"][1]),
         )
-        for number, (name, lag_frames) in enumerate(facts.pop("channels").items())
+        for number, (name, told) in enumerate(facts.pop("channels").items())
     }
     times: dict[str, Any] = {name: arrays[name] for name in _TIMES}
     return Timeline(channels=channels, **times, **facts)
