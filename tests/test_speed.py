@@ -19,25 +19,30 @@ from tests.literal_twin import Twin
 @pytest.mark.benchmark
 @pytest.mark.timeout(1200)
 def test_ten_seconds_of_mn_tango_take_at_most_one(rng):
-    """Timeline and sound, scene given, scores left out; run with OMP_NUM_THREADS=1 for one core."""
+    """Timeline and sound, scene given, scores left out: seconds of one core.
+
+    Processor time, so that other work on the machine does not count; run with OMP_NUM_THREADS=1.
+    """
     scenario = Scenario(duration_s=10.0)
     scene = experiment.render_scene(scenario)
     experiment.enhance(scenario, scene, experiment.play_time(scenario))  # imports
     times = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         timeline = experiment.play_time(scenario)
         enhanced, mics = experiment.enhance(scenario, scene, timeline)
         experiment.as_heard(scenario, timeline, enhanced.output, mics)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
 
     samples = 16_000
     target, noise = two_source_scene(rng, samples)
     spectra = [analyse(x[:, 0], scenario.front_end) for x in (target, noise)]
     mask = oracle_mask("irm1", *spectra)
-    twin = Twin(scenario, target + noise, mask, mask.shape[-1], 20_000_000, 30_000_000)
-    start = time.perf_counter()
+    twin = Twin(
+        scenario, target + noise, mask, mask.shape[-1], {"reference": (20_000_000,) * 2}, 30_000_000
+    )
+    start = time.process_time()
     twin.run()
-    literal_s = (time.perf_counter() - start) * 10
+    literal_s = (time.process_time() - start) * 10
     print(f"\n10 s of mn_tango: {np.median(times):.2f} s; literal twin: {literal_s:.0f} s")
     assert np.median(times) <= 1.0
