@@ -124,11 +124,13 @@ def plan(
     over: Sequence[str] = (),
     seeds: int | None = None,
     set: Sequence[str] = (),
+    whole: bool = True,
 ) -> Plan:
     """The plan of a sweep file, or of a scenario file with the axes `over`.
 
     `over` are texts such as `link.rate_kbps=64,128` or `algorithm.mu={start: 0, stop: 2, count:
     5}`; they replace axes of the file. `set` are texts `KEY=VALUE` that hold at every point.
+    With `whole` false the grid is not written out: the plan has choices, and no points.
 
     Raises:
         ScenarioError: mistakes in the files, the axes or the settings; a value that no point of
@@ -153,15 +155,15 @@ def plan(
     ) + tuple(Choice(tuple(_rows(group)), {}) for group in spec.zip)
     number = spec.seeds if seeds is None else seeds
     listed = number if isinstance(number, tuple) else range(base.seed, base.seed + number)
-    whole = Plan(
+    made = Plan(
         name=spec.name,
         base=base,
         choices=choices,
-        points=tuple(_combinations(choices, base)),
+        points=tuple(_combinations(choices, base)) if whole else (),
         seeds=tuple(dict.fromkeys(listed)),
     )
-    _check_values(whole, place)
-    return whole
+    _check_values(made, place)
+    return made
 
 
 def applies(when: Mapping[str, JsonValue], settings: Settings, base: Mapping[str, Any]) -> bool:

@@ -30,6 +30,7 @@ LIMIT = 5
 BUG = 70
 INTERRUPTED = 130
 
+_KEPT = "hasim: what is finished is kept in {}; the same command goes on from there"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE}
 
 
@@ -270,7 +271,7 @@ def sweep(
                 progress=progress,
             )
     except (KeyboardInterrupt, SystemExit):
-        _say(f"hasim: what is finished is kept in {folder}; the same command goes on from there")
+        _say(_KEPT.format(folder))
         raise
     _say_outcome(tally, folder, as_json)
 
@@ -341,6 +342,63 @@ def _say_outcome(tally: Any, folder: Path, as_json: bool) -> None:
     if tally.failed:
         _say("the column `error` says why; --retry-failed runs them again")
         raise typer.Exit(PARTLY_FAILED)
+
+
+@app.command(
+    epilog=_lines(
+        "Example:",
+        "hasim search my.yaml --over link.codec.bits=2,4,8,16 --over algorithm.groups=0,2,4,8",
+        "  --objectives min:link_offered_kbps,min:total_mmac_per_s,max:si_sdr_improvement_db",
+    )
+)
+def search(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Scenario file or sweep file.")],
+    objectives: Annotated[
+        str, typer.Option(metavar="min:A,max:B", help="Columns to make small or large.")
+    ],
+    over: Over = None,
+    settings: Settings = None,
+    seeds: Seeds = None,
+    trials: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Points to try, each with all seeds.")
+    ] = 60,
+    sampler: Annotated[
+        Literal["nsga2", "tpe", "qmc", "random"], typer.Option(help="How Optuna proposes points.")
+    ] = "nsga2",
+    out: Out = None,
+    jobs: Jobs = None,
+    cluster: Cluster = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of sentences.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Look for the front of a grid that is too large to sweep (needs Optuna)."""
+    ctx.ensure_object(dict)["json"] = as_json
+    from hasim import axes, pareto
+    from hasim import search as searches
+
+    with _usage():
+        goals = [pareto.objective(text) for text in _words(objectives)]
+    plan = axes.plan(file, over=over or (), seeds=seeds, set=settings or (), whole=False)
+    folder = out or Path("runs") / f"{plan.name}-search"
+    try:
+        with _progress(quiet) as progress, _usage():
+            tally = searches.search(
+                plan,
+                folder,
+                goals,
+                trials=trials,
+                sampler=sampler,
+                jobs=jobs or os.cpu_count() or 1,
+                cluster=cluster,
+                progress=progress,
+            )
+    except (KeyboardInterrupt, SystemExit):
+        _say(_KEPT.format(folder))
+        raise
+    _say_outcome(tally, folder, as_json)
 
 
 @app.command(epilog=_lines("Example:", "hasim export runs/link_bandwidth --format parquet"))

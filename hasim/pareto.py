@@ -59,9 +59,11 @@ class Front:
     settings: tuple[Mapping[str, Any], ...]
     means: ndarray  # (point, objective)
     half: ndarray  # (point, objective): half the 95 % interval; infinite for a single seed
+    half_within: ndarray  # (point, objective): the same without what all points share by seed
     seeds: ndarray  # (point)
     feasible: ndarray  # (point): with every seed
-    on_front: ndarray  # (point)
+    leading: ndarray  # (point): not beaten as the means stand
+    on_front: ndarray  # (point): not beaten by the rule
     beaten_by: ndarray  # (point): number of a point; -1 on the front
     colour: ndarray | None  # (point): mean of a further column
     colour_column: str | None
@@ -126,8 +128,10 @@ def front(
         settings=settings,
         means=means[:, : len(objectives)],
         half=half[:, : len(objectives)],
+        half_within=_half_within(values[..., : len(objectives)]),
         seeds=count[:, : len(objectives)].min(axis=-1),
         feasible=feasible[kept],
+        leading=np.logical_not(plainly_beats(costs).any(axis=0)),
         on_front=on_front,
         beaten_by=_first_choice(beats, on_front),
         colour=means[:, -1] if colour else None,
@@ -138,6 +142,31 @@ def front(
         published=published([objective.column for objective in objectives]),
         left_out=int(len(points) - known.sum()),
     )
+
+
+def _half_within(values: ndarray) -> ndarray:
+    """Half the 95 % interval of (point, seed, objective) once every seed's mean over all points is
+    taken away: scenes differ, but all points hear the same ones.
+
+    Source: D. Cousineau, Tutor. Quant. Methods Psychol. 1 (2005) 42-45, with the factor of R. D.
+    Morey, ibid. 4 (2008) 61-64. Where a point lacks a seed, the plain interval.
+    """
+    count = len(values)
+    if count < 2 or np.isnan(values).any():
+        return interval(values, axis=1)[1]
+    half = interval(values - values.mean(axis=0), axis=1)[1] * np.sqrt(count / (count - 1))
+    return np.where(np.ptp(values, axis=1) == 0, interval(values, axis=1)[1], half)
+
+
+def objective(text: str) -> Objective:
+    """An objective from `min:COLUMN` or `max:COLUMN`.
+
+    Raises ValueError for any other text.
+    """
+    end, colon, name = text.partition(":")
+    if end not in ("min", "max") or not colon or not name:
+        raise ValueError(f"objectives: must be like min:latency_ms or max:pesq (got {text!r})")
+    return Objective(name, end == "max")
 
 
 def plainly_beats(costs: ndarray) -> ndarray:
@@ -283,7 +312,7 @@ def in_lines(front: Front) -> Iterator[str]:
     for number in members[np.argsort(front.means[members, 0], kind="stable")]:
         parts = []
         for column_number, objective in enumerate(front.objectives):
-            half = front.half[number, column_number]
+            half = front.half_within[number, column_number]
             give = f" ± {half:.2g}" if 0 < half < np.inf else ""
             parts.append(f"{objective.column} {front.means[number, column_number]:.4g}{give}")
         notes = ["knee"] if number == front.knee else []
@@ -304,15 +333,16 @@ def csv_text(front: Front) -> str:
     names = [objective.column for objective in front.objectives]
     header = ["point", *axes, "seeds", "feasible"]
     for name in names:
-        header += [name, f"{name}_low_95", f"{name}_high_95"]
+        header += [name, f"{name}_low_95", f"{name}_high_95", f"{name}_within_95"]
     header += [front.colour_column] if front.colour_column else []
     writer.writerow([*header, "on_front", "knee", "beaten_by"])
     for number, settings in enumerate(front.settings):
         cells: list[Any] = [number, *(settings.get(key, "") for key in axes)]
         cells += [front.seeds[number], _yes(front.feasible[number])]
-        for mean, half in zip(front.means[number], front.half[number], strict=True):
-            ends = [mean - half, mean + half] if np.isfinite(half) else ["", ""]
-            cells += [repr(float(x)) if x != "" else "" for x in (mean, *ends)]
+        spans = (front.means[number], front.half[number], front.half_within[number])
+        for mean, half, within in zip(*spans, strict=True):
+            shown = (mean, mean - half, mean + half, within)
+            cells += [repr(float(x)) if np.isfinite(x) else "" for x in shown]
         if front.colour is not None:
             cells.append(repr(float(front.colour[number])))
         beaten = front.beaten_by[number]

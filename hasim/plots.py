@@ -274,25 +274,27 @@ def link_loss(timeline: Timeline, window_s: float = 1.0) -> Figure:
 
 
 def front(front: Front) -> Figure:
-    """All points of a sweep in two objectives; the unbeaten ones joined, the beaten ones faint.
+    """All points of a sweep in two objectives; those with the best means joined, the beaten faint.
 
     For one column of a two-column page (3.5 inches). Crosses do not fit their device or link; bars
-    are 95 % intervals over seeds. A third objective, or else a further column, is the colour.
+    are 95 % intervals over seeds, less what all points share. A third objective, or else a further
+    column, is the colour.
     """
     figure = _figure(3.5, 3.1)
     axes = figure.add_subplot()
-    on = front.on_front
+    best, on = front.leading, front.on_front | front.leading
     x, y = front.means[:, 0], front.means[:, 1]
     if len(front.objectives) == 3:
         shade: ndarray | None = front.means[:, 2]
         shaded = front.objectives[2].column
     else:
         shade, shaded = front.colour, front.colour_column or ""
-        order = np.flatnonzero(on)[np.lexsort((y[on], x[on]))]
+        order = np.flatnonzero(best)[np.lexsort((y[best], x[best]))]
         axes.plot(x[order], y[order], color=INK, linewidth=0.8, alpha=0.6, zorder=2.5)
     colours = np.zeros(len(x)) if shade is None else shade
-    half = np.where(np.isfinite(front.half), front.half, 0.0)
-    for shown, opacity, size in ((~on, 0.25, 12), (on, 1.0, 26)):
+    ranged = colours[best | front.feasible]  # what overflows a link may be late beyond all measure
+    half = np.where(np.isfinite(front.half_within), front.half_within, 0.0)
+    for shown, opacity, size in ((~on, 0.2, 12), (on & ~best, 0.6, 14), (best, 1.0, 28)):
         axes.errorbar(
             x[shown],
             y[shown],
@@ -312,16 +314,17 @@ def front(front: Front) -> Figure:
                 s=size,
                 c=colours[own],
                 cmap="viridis",
-                vmin=colours.min(),
-                vmax=colours.max(),
+                vmin=ranged.min(),
+                vmax=ranged.max(),
                 marker=marker,
                 alpha=opacity,
                 edgecolors=INK if opacity == 1 else "none",
                 linewidths=0.5,
                 zorder=3 + opacity,
             )
-    if np.ptp(colours) > 0:
-        bar = figure.colorbar(drawn, ax=axes, pad=0.02, aspect=30)
+    if np.ptp(ranged) > 0:
+        beyond = "max" if colours.max() > ranged.max() else "neither"
+        bar = figure.colorbar(drawn, ax=axes, pad=0.02, aspect=30, extend=beyond)
         bar.set_label(column_label(shaded), fontsize=7)
         bar.ax.tick_params(labelsize=7)
     for point in front.published:
@@ -333,12 +336,12 @@ def front(front: Front) -> Figure:
         axes.annotate(
             f"knee: {in_words(front.settings[front.knee])}".replace(", ", "\n"),
             (x[front.knee], y[front.knee]),
-            xytext=(0.97, 0.04),
-            textcoords="axes fraction",
-            ha="right",
-            va="bottom",
+            xytext=(12, -14 if front.objectives[1].maximize else 14),
+            textcoords="offset points",
+            va="top" if front.objectives[1].maximize else "bottom",
             fontsize=6,
             arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": INK},
+            bbox={"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.5},
             zorder=6,
         )
     axes.set_xlabel(column_label(front.objectives[0].column), fontsize=8)
@@ -346,8 +349,9 @@ def front(front: Front) -> Figure:
     axes.tick_params(labelsize=7)
     axes.grid(color="#e4e4e4", linewidth=0.5)
     axes.set_axisbelow(True)
-    handles = [_line("o", INK, "not beaten" if front.rule == "plain" else "not clearly beaten")]
-    handles += [] if on.all() else [_line("o", "#c8c8c8", "beaten")]
+    handles = [_line("o", INK, "best means")]
+    handles += [] if (on == best).all() else [_line("o", "#777777", "not clearly beaten")]
+    handles += [] if on.all() else [_line("o", "#d0d0d0", "beaten")]
     handles += [] if front.feasible.all() else [_line("X", INK, "does not fit")]
     handles += [_line("D", "#CC79A7", "paper, other data")] if front.published else []
     for handle in handles:
@@ -393,6 +397,8 @@ def column_label(column: str) -> str:
     }
     words = {"si_sdr": "SI-SDR", "si_sir": "SI-SIR", "si_sar": "SI-SAR", "snr": "SNR"}
     words |= {"estoi": "ESTOI", "stoi": "STOI", "pesq": "PESQ", "ram": "RAM", "nvm": "NVM"}
+    if column == "link_offered_kbps":
+        return "offered to the link (kbit/s)"
     text = column.rpartition(".")[2]
     ear = next((ear for ear in EARS if text.endswith(f"_{ear}")), "")
     text = text.removesuffix(f"_{ear}") if ear else text
