@@ -1,8 +1,9 @@
 """Values set from outside a scenario file: dotted paths such as `scene.noises.0.azimuth_deg`.
 
 What the file leaves out is there with its default, so every path that a scenario has can be set.
-Setting a `kind` keeps those keys of the old kind that the new one has as well. Shallow paths are
-set first, and `kind` before its neighbours, whatever order they come in.
+Setting a `kind` keeps those keys of the old kind that the new one has as well; setting a `preset`
+begins afresh with its values. Shallow paths are set first, `preset` and `kind` before their
+neighbours, whatever order they come in.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hasim.mistakes import Shape, close_match, entry_number
+from hasim.presets import expanded, named_in
 from hasim.yaml_text import Node, Place, Problem, node_of, read, shortened
 
 
@@ -52,9 +54,10 @@ def parse(
 def apply(root: Node, shape: Shape, settings: Iterable[Setting]) -> tuple[Node, list[Problem]]:
     """`root` with the settings made; `root` itself stays as it is."""
     problems = []
-    for path, value in sorted(settings, key=lambda item: (len(item[0]), item[0][-1] != "kind")):
+    order = {"preset": 0, "kind": 1}
+    for path, value in sorted(settings, key=lambda item: (len(item[0]), order.get(item[0][-1], 2))):
         try:
-            root = _set(root, shape, path, 0, value)
+            root = _set(root, shape, path, 0, expanded(value))
         except _Impossible as impossible:
             problems.append(impossible.problem)
     return root, problems
@@ -75,6 +78,10 @@ def _set(node: Node, shape: Shape, path: tuple[str, ...], depth: int, value: Nod
         return _set_entry(node, shape, path, depth, value)
     if not isinstance(node.value, dict):
         raise _impossible(path[:depth], value, "a single value, it has no keys", node.printed())
+    if part == "preset" and depth == len(path) - 1:
+        afresh = Node({"preset": value}, node.place, keys={"preset": value.place})
+        if named_in(afresh) is not None:
+            return expanded(afresh)
     if part == "kind" and depth == len(path) - 1:
         return _set_kind(node, shape, value)
     shape = _chosen(node, shape)

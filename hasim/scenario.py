@@ -22,6 +22,7 @@ from hasim.links import ConstantRate, LinkSpec
 from hasim.metrics import MetricName, ScoringSpec
 from hasim.mistakes import Shape, close_match, explain, find
 from hasim.nodes import AlgorithmSpec, MnTango
+from hasim.presets import expanded
 from hasim.scene import SceneSpec
 from hasim.simulation import PlayoutSpec
 from hasim.spec import Spec
@@ -82,7 +83,7 @@ def load(
         raise ScenarioError([*document.problems, *problems])
     root = document.root if document.root.value is not None else Node({}, document.root.place)
     _refuse_other_versions(root)
-    root, unset = settings_from_outside.apply(root, _shape(), settings)
+    root, unset = settings_from_outside.apply(expanded(root), _shape(), settings)
     folder = Path(os.path.abspath(file)).parent
     return _scenario(root, [*document.problems, *problems, *unset], folder)
 
@@ -113,7 +114,7 @@ def replace(scenario: Scenario | Mapping[str, Any], changes: Mapping[str, Any]) 
         raise ScenarioError([Problem(Place(), "", str(error))]) from error
     settings, problems = settings_from_outside.parse(changes, Place())
     _refuse_other_versions(root)
-    root, unset = settings_from_outside.apply(root, _shape(), settings)
+    root, unset = settings_from_outside.apply(expanded(root), _shape(), settings)
     return _scenario(root, [*problems, *unset], None)
 
 

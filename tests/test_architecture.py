@@ -51,7 +51,7 @@ FLOORS = (
     {  # ground
         *("spec", "program", "timeline", "memory", "energy", "stft", "masks", "covariance"),
         *("filters", "erb", "sources", "audio_file", "yaml_text", "cache", "sofa", "measured"),
-        *("waves", "rigid_sphere", "head", "room", "rate_bound"),
+        *("waves", "rigid_sphere", "head", "room", "rate_bound", "presets", "latency"),
     },
     {"devices", "links", "losses", "codecs", "models", "quantization"},  # shelves
     {
@@ -62,7 +62,7 @@ FLOORS = (
     {
         *("scenario", "mistakes", "overrides", "experiment", "result", "table", "plots"),
         *("axes", "store", "run_cache", "engine", "sweep", "search", "paired", "pareto"),
-        *("report", "reproduce"),
+        *("report", "reproduce", "trace", "pcapng", "explain", "fit"),
     },  # studies
     {"cli", "__main__", "__init__"},  # door
 )

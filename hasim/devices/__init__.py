@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from fractions import Fraction
 from math import ceil
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
+from hasim.energy import BatterySpec, PowerSpec
+from hasim.presets import FromShelf, Shelf, names
 from hasim.program import Compute, Precision
 from hasim.spec import Spec
+
+if TYPE_CHECKING:
+    DevicePreset: TypeAlias = str
+else:
+    DevicePreset = Literal[names("devices")]
 
 
 class Rates(Spec):
@@ -34,8 +41,14 @@ def _one_rate_for_all(value: Any) -> Any:
     )
 
 
-class DeviceSpec(Spec):
-    """One ear's processor: rates, memory, and what it does with a frame it has no time for."""
+class DeviceSpec(FromShelf):
+    """One ear's processor: rates, memory, power, and what it does with a frame it has no time
+    for."""
+
+    shelf: ClassVar[Shelf] = "devices"
+
+    preset: DevicePreset | None = None
+    """Fills in what is not said beside it, and says where that comes from."""
 
     mmac_per_s: Annotated[
         Rates,
@@ -51,6 +64,9 @@ class DeviceSpec(Spec):
     """Non-volatile memory for weights and tables, 1 kB = 1024 bytes."""
     overload: Literal["skip_frame", "queue"] = "queue"
     """A frame released while the core is busy is skipped, or waits its turn."""
+    power: PowerSpec | None = None
+    """What it draws; unknown leaves energy and battery out of the result."""
+    battery: BatterySpec = BatterySpec(preset="zn-312", mah=180, volts=1.25)
 
     def compute_ns(self, step: Compute) -> int:
         """Time that one execution of `step` occupies the core, rounded up to whole nanoseconds."""
