@@ -105,6 +105,23 @@ def test_rooms_are_seeded_and_put_the_noise_on_the_right() -> None:
     assert right_db > 1  # head shadow at 90 degrees, less what the room fills in
 
 
+@pytest.mark.slow
+def test_two_processes_build_the_same_bytes_as_one(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    spec = SMALL.model_copy(update={"scenes": 9})
+    contents = []
+    for processes in (1, 2):
+        out = tmp_path / str(processes)
+        heard: list[tuple[int, int]] = []
+        build(
+            [folders[0]], [folders[1]], out, spec, processes, lambda d, n, h=heard: h.append((d, n))
+        )
+        assert heard == [(0, 2), (1, 2), (2, 2)]
+        contents.append({p.name: p.read_bytes() for p in out.iterdir()})
+    assert contents[0] == contents[1]
+
+
 def mixer(bank: data.Bank, spec: MixSpec | None = None, side: str = "training") -> Mixer:
     return Mixer(bank, spec or MixSpec(), 40, side, torch.device("cpu"))  # type: ignore[arg-type]
 

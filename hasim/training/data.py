@@ -99,9 +99,9 @@ def build(
     missing = [s for s in range(shards) if not (out / _shard_name(s)).exists()]
     progress(shards - len(missing), shards)
     if processes == 1:
-        for shard in missing:
+        for done, shard in enumerate(missing, start=shards - len(missing) + 1):
             _build_shard(spec, shard, out)
-            progress(shard + 1, shards)
+            progress(done, shards)
         return
     # spawn, not fork: numpy's and torch's threads do not survive a fork
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:

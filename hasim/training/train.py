@@ -8,6 +8,7 @@ exactly the weights that it would have had.
 from __future__ import annotations
 
 import ctypes
+import datetime
 import json
 import os
 import sys
@@ -48,7 +49,12 @@ def train(
     while not trainer.finished:
         entry = trainer.epoch(_Progress(trainer, progress))
         if entry["improved"]:
-            card = {"recipe": recipe.model_dump(mode="json"), "data": data.name, **entry}
+            card = {
+                "recipe": recipe.model_dump(mode="json"),
+                "data": data.name,
+                "date": datetime.date.today().isoformat(),
+                **entry,
+            }
             for name, network in trainer.networks.items():
                 save(network, out / f"{name}.safetensors", card)
         lines.append(json.dumps(entry))
