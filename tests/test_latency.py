@@ -90,7 +90,7 @@ def test_the_wait_before_a_receive_is_for_the_link_until_the_packet_came():
     parts = latency.decompose(timeline, (program, program), 0)
     assert parts.link_ns[0, 0] == parts.link_ns[0, 1] == 0.2 * MS
     assert parts.queue_ns[0, 0] == 0
-    assert parts.queue_ns[0, 1] == (0.2 + 20.1 - 16 - 0.2) * MS
+    assert parts.queue_ns[0, 1] == 4_100_000  # (0.2 + 20.1) - 16 - 0.2 ms
 
 
 @pytest.mark.parametrize("overload", ["queue", "skip_frame"])
