@@ -46,8 +46,8 @@ class Allocated(RoundingCodec):
         return self._rounded(values, full_scale)[0]
 
     def noise_power(self, values: ndarray, full_scale: ndarray | float) -> ndarray:
-        """Expected power of the rounding error (..., packet, bin), from what the receiver knows:
-        the steps, and the level where a band has no bits."""
+        """Expected power of the rounding error (..., packet, bin), from the steps, which the
+        receiver knows; none where a band has no bits and nothing is received."""
         return self._rounded(values, full_scale)[1]
 
     def bits_for(self, numbers: int, parts: int = 1) -> int:
@@ -76,7 +76,7 @@ class Allocated(RoundingCodec):
         bins = values.shape[-1]
         level = np.broadcast_to(np.asarray(full_scale), values.shape)
         decoded = np.zeros(values.shape, dtype=complex)
-        noise = 2 * level**2  # of real and imaginary part
+        noise = np.zeros(values.shape)
         edges = band_edges(bins)
         for stream in np.ndindex(values.shape[:-2]):
             bits = self.allocation(level[stream][0])

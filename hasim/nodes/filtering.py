@@ -114,7 +114,7 @@ class MaskDrivenNode(Spec):
         channels (ear, channel, bin, frame), mask (ear, bin, frame); the covariances learn from the
         frames where `update` (ear, frame) is true, each as soon as the frame `known` (ear, frame)
         is reached, by default at once. `remote_noise` (ear, stream, bin, frame) is the power of
-        the rounding noise in the last channels, which counts as noise whatever the mask says.
+        the rounding noise in the last channels: noise, also where the mask says speech.
         `solve` makes weights of covariances; by default the node's filter.
         """
         solve = solve or self.solved
@@ -122,7 +122,8 @@ class MaskDrivenNode(Spec):
         if not isinstance(spec, Recursive):
             speech, noise = covariance.utterance(channels, mask, update, spec.mask_power)
             if remote_noise is not None:
-                _add_noise(noise, _mean_noise(remote_noise, update))
+                power = remote_noise * mask[:, None] ** spec.mask_power
+                _move_noise(speech, noise, _mean_noise(power, update))
             return solve(speech, noise)
         frames = channels.shape[-1]
         channels, mask, update = (x[..., :: spec.every] for x in (channels, mask, update))
@@ -151,10 +152,9 @@ class MaskDrivenNode(Spec):
             )
             state = (speech[:, -1].copy(), noise[:, -1].copy())
             if remote_noise is not None:
-                coded = _recursive_noise(
-                    remote_noise[..., block], forgetting, update[:, block], coded
-                )
-                _add_noise(noise, coded)
+                power = remote_noise[..., block] * mask[:, None, :, block] ** spec.mask_power
+                coded = _recursive_noise(power, forgetting, update[:, block], coded)
+                _move_noise(speech, noise, coded)
             weights.append(solve(speech, noise))
         result = np.concatenate(weights, axis=1)
         if learnt is not None:
@@ -376,7 +376,14 @@ def _mean_noise(power: ndarray, update: ndarray) -> ndarray:
     return np.swapaxes(mean, 1, 2)[:, None]
 
 
-def _add_noise(noise: ndarray, power: ndarray) -> None:
-    """Add (ear, frame, bin, stream) to the diagonal of the last channels, in place."""
+def _move_noise(speech: ndarray, noise: ndarray, power: ndarray) -> None:
+    """Move (ear, frame, bin, stream) from speech to noise in the last channels, in place.
+
+    The covariances see the rounding noise anyway. What is wrong is only the part that the mask has
+    taken for speech; no power is left negative.
+    """
     for stream in range(power.shape[-1]):
-        noise[..., MICS + stream, MICS + stream] += power[..., stream]
+        diagonal = (..., MICS + stream, MICS + stream)
+        moved = np.minimum(power[..., stream], speech[diagonal].real)
+        speech[diagonal] -= moved
+        noise[diagonal] += moved

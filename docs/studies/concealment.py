@@ -1,0 +1,168 @@
+"""What to do about a missing frame: every policy, 5 % loss at random, in bursts, or by lateness.
+
+`python docs/studies/concealment.py` measures what is missing in concealment.csv, prints the table
+of docs/exchange.md and draws docs/figures/concealment.png. Within a scene and a condition all
+policies see the same losses, so differences to `zero` are paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from study import FIGURES, METRICS, interval, measured, scenario, table
+
+from hasim import experiment
+from hasim.timeline import Status
+
+SCENES = range(30)
+PCM = {"kind": "pcm", "bits": 16}
+LINK = {"rate_kbps": 2000, "codec": PCM}
+CONDITIONS: dict[str, dict[str, Any]] = {
+    "random": {"link": LINK | {"loss": {"kind": "bernoulli", "probability": 0.05}}},
+    "bursts": {"link": LINK | {"loss": {"kind": "gilbert", "mean_loss": 0.05, "mean_burst": 4}}},
+    # Airtime 4.2 ms for both ears' packets, latency 1 ms, jitter to 40 ms: one in twenty is late.
+    "late": {
+        "link": LINK | {"loss": {"kind": "none"}, "jitter_ms": 40.0},
+        "playout": {"wait_ms": 42.1},
+    },
+}
+COPY = {"link": {"codec": PCM | {"fec_bits": 4}}}
+POLICIES: dict[str, dict[str, Any]] = {
+    "zero, learning from all": {"concealment": "zero", "learn_from": "all"},
+    "zero": {"concealment": "zero"},
+    "repeat, learning from all": {"concealment": "repeat", "learn_from": "all"},
+    "repeat": {"concealment": "repeat"},
+    "repeat_fade": {"concealment": "repeat_fade"},
+    "repeat_phase": {"concealment": "repeat_phase"},
+    "predict": {"concealment": "predict"},
+    "local_only, learning from all": {"concealment": "local_only", "learn_from": "all"},
+    "local_only": {"concealment": "local_only"},
+    "local_only, late_too": {"concealment": "local_only", "learn_from": "late_too"},
+    "zero, 4-bit copy": {"concealment": "zero"} | COPY,
+    "local_only, 4-bit copy": {"concealment": "local_only"} | COPY,
+    "local_only, 4-bit copy, late_too": {"concealment": "local_only", "learn_from": "late_too"}
+    | COPY,
+    "exchange: stale": {"exchange": {"kind": "stale"}},
+    "exchange: stats_only": {"exchange": {"kind": "stats_only"}, "concealment": "predict"},
+}
+NAIVE = "zero, learning from all"
+WITHOUT_LOSS, WITHOUT_LINK = "no loss", "no link"
+
+
+def rows_of(number: int) -> Iterator[dict[str, object]]:
+    """Every condition and policy on one scene."""
+    scene = experiment.render_scene(scenario(number))
+    for name, algorithm in ((WITHOUT_LOSS, "mn_tango"), (WITHOUT_LINK, "local")):
+        run = scenario(
+            number, algorithm={"kind": algorithm}, link=LINK | {"loss": {"kind": "none"}}
+        )
+        timeline = experiment.play_time(run)
+        yield {"condition": "", "policy": name, "missing": 0.0, "gap": 0.0} | measured(
+            run, scene, timeline
+        )
+    for condition, settings in CONDITIONS.items():
+        for name, policy in POLICIES.items():
+            algorithm = {"kind": "mn_tango"} | policy
+            link = settings["link"] | algorithm.pop("link", {})
+            run = scenario(number, **(settings | {"algorithm": algorithm, "link": link}))
+            timeline = experiment.play_time(run)
+            (deliveries,) = timeline.channels.values()
+            missing = deliveries.status != Status.ON_TIME
+            starts = missing & ~np.pad(missing, ((0, 0), (1, 0)))[:, :-1]
+            yield {
+                "condition": condition,
+                "policy": name,
+                "missing": float(missing.mean()),
+                "gap": float(missing.sum() / max(starts.sum(), 1)),
+            } | measured(run, scene, timeline)
+
+
+def main() -> None:
+    """Measure, print, draw."""
+    rows = table("concealment", SCENES, rows_of)
+
+    def values(condition: str, policy: str, metric: str) -> np.ndarray:
+        return np.array(
+            [
+                float(row[metric])
+                for row in rows
+                if (row["condition"], row["policy"]) == (condition, policy)
+            ]
+        )
+
+    for name in (WITHOUT_LOSS, WITHOUT_LINK):
+        print(f"{name}:", *(f"{np.mean(values('', name, metric)):.3f}" for metric in METRICS))
+    gains: dict[tuple[str, str, str], tuple[float, float]] = {}
+    for condition in CONDITIONS:
+        share, gap = (np.mean(values(condition, NAIVE, key)) for key in ("missing", "gap"))
+        print(f"\n{condition}: {100 * share:.1f} % missing, mean gap {gap:.2f} frames")
+        print(f"| policy | {' | '.join(METRICS.values())} |\n|---|{'---|' * len(METRICS)}")
+        for policy in POLICIES:
+            cells = []
+            for metric in METRICS:
+                of_policy = values(condition, policy, metric)
+                mean, half = interval(of_policy - values(condition, NAIVE, metric))
+                gains[condition, policy, metric] = mean, half
+                digits = 3 if metric == "stoi" else 2
+                difference = f" ({mean:+.{digits}f} ± {half:.{digits}f})" if policy != NAIVE else ""
+                cells.append(f"{np.mean(of_policy):.{digits}f}{difference}")
+            print(f"| {policy} | {' | '.join(cells)} |")
+    bounds = {
+        condition: {
+            (name, metric): float(
+                np.mean(values("", name, metric) - values(condition, NAIVE, metric))
+            )
+            for name in (WITHOUT_LOSS, WITHOUT_LINK)
+            for metric in METRICS
+        }
+        for condition in CONDITIONS
+    }
+    draw(gains, bounds)
+
+
+def draw(
+    gains: dict[tuple[str, str, str], tuple[float, float]],
+    bounds: dict[str, dict[tuple[str, str], float]],
+) -> None:
+    """One row per condition, one column per metric; policies from naive to best."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from hasim.plots import png_bytes
+
+    names = [policy for policy in POLICIES if policy != NAIVE][::-1]
+    colours = {"random": "#0072B2", "bursts": "#D55E00", "late": "#009E73"}
+    titles = {
+        "random": "5 % lost at random",
+        "bursts": "5 % lost in bursts of 4",
+        "late": "5 % too late",
+    }
+    figure = Figure(figsize=(11, 12), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(CONDITIONS), len(METRICS), sharex="col", sharey=True)
+    for row, condition in zip(grid, CONDITIONS, strict=True):
+        for axes, (metric, label) in zip(row, METRICS.items(), strict=True):
+            axes.axvline(0, color="#222222", linewidth=0.8)
+            for name, style in ((WITHOUT_LOSS, "--"), (WITHOUT_LINK, ":")):
+                axes.axvline(
+                    bounds[condition][name, metric], color="#8a8a8a", linestyle=style, label=name
+                )
+            for height, policy in enumerate(names):
+                mean, half = gains[condition, policy, metric]
+                axes.errorbar(
+                    mean, height, xerr=half, fmt="o", color=colours[condition], capsize=3, ms=4
+                )
+            axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
+            axes.set_yticks(range(len(names)), names)
+            axes.set_title(f"{titles[condition]}: {label.split(' ')[0]}", fontsize=10)
+    for axes, label in zip(grid[-1], METRICS.values(), strict=True):
+        axes.set_xlabel(f"{label}, difference to {NAIVE!r}")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    (FIGURES / "concealment.png").write_bytes(png_bytes(figure))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""What bits are worth: every codec at every rate, without loss, beside the rate bound.
+
+`python docs/studies/rates.py` measures what is missing in rates.csv, prints the table of
+docs/exchange.md and draws docs/figures/rates.png. Needs `hasim[lc3]` for the rows of LC3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+from study import FIGURES, METRICS, SKIP_S, interval, measured, scenario, table
+
+from hasim import experiment, rate_bound
+from hasim.exchange import payload_bits
+from hasim.scene import Scene
+from hasim.stft import FrontEndSpec, analyse
+
+SCENES = range(12)
+FRONT_END = FrontEndSpec()
+FRAMES_PER_S = 16_000 / FRONT_END.hop
+ALL_BITS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16)
+OCTETS = (20, 26, 32, 40, 60, 80, 120, 160, 240, 400)
+CODECS: dict[str, list[dict[str, Any]]] = {
+    "pcm": [{"kind": "pcm", "bits": bits} for bits in ALL_BITS],
+    "pcm, spectrum": [{"kind": "pcm", "bits": b, "domain": "spectrum"} for b in ALL_BITS],
+    "mulaw": [{"kind": "mulaw", "bits": bits} for bits in ALL_BITS],
+    "block_float": [{"kind": "block_float", "bits": bits} for bits in ALL_BITS],
+    "adpcm": [{"kind": "adpcm", "bits": bits} for bits in (2, 3, 4, 5)],
+    "lc3, 10 ms": [{"kind": "lc3", "octets": octets} for octets in OCTETS],
+    "erb_bands": [{"kind": "erb_bands", "bits": bits} for bits in ALL_BITS],
+    "allocated": [{"kind": "allocated", "bits": bits} for bits in ALL_BITS],
+    "float32": [{"kind": "float32"}],
+}
+BOUND_KBPS = (0.0, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0, 128.0, 256.0)
+
+
+def rows_of(number: int) -> Iterator[dict[str, object]]:
+    """The local filter, every codec at every rate, and the bound, on one scene."""
+    scene = experiment.render_scene(scenario(number))
+    timeline = experiment.play_time(scenario(number, link={"kind": "ideal"}))
+    for filter_name in ("gevd", "sdw_mwf"):
+        alone = scenario(
+            number, algorithm={"kind": "local", "filter": filter_name}, link={"kind": "ideal"}
+        )
+        common = {"filter": filter_name, "bits": 0, "kbps": 0.0}
+        yield common | {"codec": "no link"} | measured(alone, scene, timeline)
+        for name, settings in CODECS.items():
+            for codec in settings:
+                algorithm = {"kind": "mn_tango", "filter": filter_name}
+                run = scenario(number, algorithm=algorithm, link={"kind": "ideal", "codec": codec})
+                kbps = payload_bits(run.link.codec, FRONT_END) * FRAMES_PER_S / 1000
+                size = codec.get("bits", codec.get("octets", 32))
+                played = experiment.play_time(run)
+                yield (
+                    {"filter": filter_name, "bits": size, "kbps": kbps, "codec": name}
+                    | measured(run, scene, played)
+                )
+    for name, curve in bounds(scene).items():
+        for kbps, si_sdr_db in zip(BOUND_KBPS, curve, strict=True):
+            yield {"filter": "", "bits": 0, "kbps": kbps, "codec": name, "si_sdr_db": si_sdr_db} | {
+                "si_sir_db": 0.0,
+                "stoi": 0.0,
+            }
+
+
+def bounds(scene: Scene) -> dict[str, ndarray]:
+    """SI-SDR (rate,) of the best fixed linear estimate, mean over both ears."""
+    start = round(SKIP_S * 16_000 / FRONT_END.hop)
+    speech, noise = (analyse(x, FRONT_END)[..., start:] for x in (scene.target.full, scene.noise))
+    parts = np.full(FRONT_END.bins, 2)
+    parts[[0, -1]] = 1
+    rates_bits = np.array(BOUND_KBPS) * 1000 * FRONT_END.window / 16_000
+    curves: dict[str, list[ndarray]] = {"bound": [], "bound, unaware": []}
+    for ear in (0, 1):
+        r_s, r_n = (
+            rate_bound.covariance(np.concatenate([x[ear], x[1 - ear, :1]])) for x in (speech, noise)
+        )
+        power = r_s[:, 0, 0].real.sum()
+        alone, both = (rate_bound.mmse(r_s, r_n, channels) for channels in ([0, 1], [0, 1, 2]))
+        for name, errors in (
+            ("bound", rate_bound.distortion_rate(alone, both, rates_bits, parts)),
+            (
+                "bound, unaware",
+                rate_bound.unaware_distortion_rate(r_s, r_n, [0, 1], 2, rates_bits, parts),
+            ),
+        ):
+            curves[name].append(rate_bound.si_sdr_db(power, errors))
+    return {name: np.mean(both_ears, axis=0) for name, both_ears in curves.items()}
+
+
+def main() -> None:
+    """Measure, print, draw."""
+    if find_spec("lc3") is None:
+        raise SystemExit("rates.py: install hasim[lc3] first, or its rows would be missing")
+    rows = table("rates", SCENES, rows_of)
+    gains: dict[tuple[str, str], list[tuple[float, float, float, float, dict[str, float]]]] = {}
+    keys = dict.fromkeys((r["filter"], r["codec"], int(r["bits"]), float(r["kbps"])) for r in rows)
+    for filter_name, codec, bits, kbps in keys:
+        of_key = [
+            r
+            for r in rows
+            if (r["filter"], r["codec"], int(r["bits"]), float(r["kbps"]))
+            == (filter_name, codec, bits, kbps)
+        ]
+        if codec == "no link":
+            continue
+        start = ("bound", 0.0) if not filter_name else ("no link", 0.0)
+        reference = {
+            r["scene"]: r
+            for r in rows
+            if r["filter"] == filter_name and (r["codec"], float(r["kbps"])) == start
+        }
+        differences = {
+            metric: np.array(
+                [float(r[metric]) - float(reference[r["scene"]][metric]) for r in of_key]
+            )
+            for metric in METRICS
+        }
+        mean, half = interval(differences["si_sdr_db"])
+        gains.setdefault((filter_name, codec), []).append(
+            (bits, kbps, mean, half, {m: float(d.mean()) for m, d in differences.items()})
+        )
+    print("| codec | bits | kbit/s | SI-SDR (dB) | SI-SIR (dB) | STOI |\n|---|---|---|---|---|---|")
+    for (filter_name, codec), points in gains.items():
+        for bits, kbps, mean, half, others in points:
+            if filter_name == "gevd" and (
+                bits in (1, 2, 3, 4, 6, 8, 16, 20, 40, 80, 160) or bits == 32
+            ):
+                print(
+                    f"| {codec} | {bits} | {kbps:.0f} | {mean:+.2f} ± {half:.2f} "
+                    f"| {others['si_sir_db']:+.2f} | {others['stoi']:+.3f} |"
+                )
+    for codec in ("bound", "bound, unaware"):
+        print(codec, *(f"{kbps:g}: {mean:.2f}" for _, kbps, mean, _, _ in gains["", codec]))
+    draw(gains)
+
+
+def draw(
+    gains: dict[tuple[str, str], list[tuple[float, float, float, float, dict[str, float]]]],
+) -> None:
+    """SI-SDR gained by the link against its payload, for both filters."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from hasim.plots import png_bytes
+
+    colours = dict(
+        zip(
+            CODECS,
+            (
+                "#0072B2",
+                "#56B4E9",
+                "#CC79A7",
+                "#E69F00",
+                "#009E73",
+                "#D55E00",
+                "#B8A800",
+                "#222222",
+                "#8a8a8a",
+            ),
+            strict=True,
+        )
+    )
+    markers = dict(zip(CODECS, "osv^DPX*|", strict=True))
+    titles = {"gevd": "Rank-1 GEVD filter", "sdw_mwf": "SDW-MWF (what the bound is about)"}
+    figure = Figure(figsize=(12, 5.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    both = figure.subplots(1, 2, sharey=True)
+    for axes, filter_name in zip(both, titles, strict=True):
+        for name, style in (("bound", "-"), ("bound, unaware", "--")):
+            points = [(kbps, mean) for _, kbps, mean, _, _ in gains["", name] if kbps > 0]
+            axes.plot(*zip(*points, strict=True), style, color="#555555", linewidth=1.6, label=name)
+        for codec in CODECS:
+            points = gains[filter_name, codec]
+            axes.errorbar(
+                [p[1] for p in points],
+                [p[2] for p in points],
+                fmt=markers[codec] + "-",
+                color=colours[codec],
+                markersize=5,
+                linewidth=1,
+                label=codec,
+            )
+        axes.axhline(0, color="#222222", linewidth=0.8)
+        axes.set_xscale("log", base=2)
+        ticks = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+        axes.set_xticks(ticks, [f"{tick}" for tick in ticks])
+        axes.set_xlim(1, 560)
+        axes.grid(color="#e4e4e4", linewidth=0.6)
+        axes.set(xlabel="payload one way (kbit/s)", title=titles[filter_name])
+    both[0].set_ylabel("SI-SDR gained over an ear alone (dB)")
+    handles, labels = both[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False)
+    (FIGURES / "rates.png").write_bytes(png_bytes(figure))
+
+
+if __name__ == "__main__":
+    main()
