@@ -119,9 +119,12 @@ class Engine:
             except (OSError, ValueError) as error:
                 raise InputError(f"{self.cluster}: no Dask scheduler answers: {error}") from error
             return
-        # One thread each: dask sets OMP_NUM_THREADS and its like to 1 before a worker imports
-        # anything, as the command line does for this process.
-        settings = {
+        # Set before a worker imports anything: one thread each, as the command line does it for
+        # this process. This also takes away Dask's own MALLOC_TRIM_THRESHOLD_, with which every
+        # array is fetched from the system anew; half of the time went there.
+        threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        settings: dict[str, Any] = {
+            "distributed.nanny.pre-spawn-environ": dict.fromkeys(threads, 1),
             "distributed.scheduler.allowed-failures": LIVES - 1,
             "distributed.scheduler.worker-saturation": 1.0,
         }
