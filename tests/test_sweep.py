@@ -418,6 +418,13 @@ def _children_of(pid: int) -> set[int]:
     return below - {pid}
 
 
+def _count(folder: Path) -> int:
+    try:
+        return len(store.read(folder).rows)
+    except InputError:  # not begun yet
+        return 0
+
+
 @pytest.fixture
 def longer(tiny) -> Path:
     """Long enough to be interrupted: about a fifth of a second a run."""
@@ -449,12 +456,18 @@ def test_killed_ten_times_the_table_is_the_same(longer, tmp_path, jobs):
     calm.communicate(timeout=300)
     out, cache = tmp_path / "out", tmp_path / "cache"
     rng, kept = random.Random(jobs), set()
-    for _ in range(10):
+    for turn in range(10):
         process = _started(*command, jobs, "--out", out, cache=cache)
-        time.sleep(rng.uniform(1, 6) + 3 * (jobs > 1))
+        if turn % 2:  # some die while they start, some in the midst of their rows
+            deadline = time.monotonic() + 60
+            while _count(out) <= len(kept) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            time.sleep(rng.uniform(0, 1))
+        else:
+            time.sleep(rng.uniform(0, 5))
         workers = _children_of(process.pid)
         process.kill()
-        process.wait()
+        process.communicate()
         if (out / "results.sqlite").is_file():
             now = {row.key for row in store.read(out).rows}
             assert kept <= now  # nothing that was finished is lost
@@ -475,7 +488,7 @@ def test_killed_ten_times_the_table_is_the_same(longer, tmp_path, jobs):
 def test_stopped_politely_it_says_how_to_go_on(longer, tmp_path, sent, code):
     command = ("sweep", longer, "--over", OVER[0], "--seeds", 40, "--quiet", "--jobs", 1)
     process = _started(*command, "--out", tmp_path / "out", cache=tmp_path / "cache")
-    while not (tmp_path / "out" / "results.sqlite").is_file() or not _count(tmp_path / "out"):
+    while not _count(tmp_path / "out"):
         time.sleep(0.1)
     process.send_signal(sent)
     _, told = process.communicate(timeout=20)
@@ -486,13 +499,6 @@ def test_stopped_politely_it_says_how_to_go_on(longer, tmp_path, sent, code):
     lines = (tmp_path / "out" / "results.csv").read_text().splitlines()
     assert 0 < rows < 80
     assert len(lines) == rows + 1
-
-
-def _count(folder: Path) -> int:
-    try:
-        return len(store.read(folder).rows)
-    except InputError:  # not begun yet
-        return 0
 
 
 @pytest.mark.slow
@@ -520,7 +526,7 @@ def test_a_cluster_that_loses_a_worker_loses_nothing(longer, tmp_path):
         process = _started(
             *command, "--cluster", address, "--out", tmp_path / "out", cache=tmp_path / "cache"
         )
-        while not (tmp_path / "out" / "results.sqlite").is_file() or _count(tmp_path / "out") < 8:
+        while _count(tmp_path / "out") < 8:
             assert process.poll() is None, process.communicate()
             time.sleep(0.1)
         workers[0].kill()
@@ -529,7 +535,7 @@ def test_a_cluster_that_loses_a_worker_loses_nothing(longer, tmp_path):
     finally:
         for one in (*workers, scheduler):
             one.kill()
-            one.wait()
+            one.communicate()
     calm = _started(
         *command, "--jobs", 1, "--out", tmp_path / "calm", cache=tmp_path / "calm_cache"
     )
