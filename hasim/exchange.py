@@ -163,8 +163,8 @@ class Exchange:
         """Send `signal` both ways, and fill in what is missing when it is needed.
 
         fill "zero" is silence; "repeat" the last packet again, times `fade` for each packet since;
-        "repeat_phase" the last complete frame with every bin's phase turned on as its own
-        frequency would. With `age_frames` the receiver's frame n + age is the first to need frame
+        "repeat_phase" the packet of one window earlier, so that every bin's own frequency goes on
+        in phase. With `age_frames` the receiver's frame n + age is the first to need frame
         n. With `late`, `lesson` holds what came late or as a copy too. With `rounded` false the
         codec's rounding is left out, which makes the exchange linear in the signal.
         """
@@ -220,9 +220,8 @@ class Exchange:
     ) -> Received:
         """A packet is a frame: a copy comes too late to be filtered."""
         arrived = fates.in_time
-        signal = np.swapaxes(_filled(packets, arrived, fill, fade), -1, -2)
-        if fill == "repeat_phase":
-            signal = self._phases_turned_on(signal, arrived)
+        _, filled = self._filled(packets, arrived, fill, fade)
+        signal = np.swapaxes(filled, -1, -2)
         if not late:
             return Received(signal, arrived, signal, np.where(arrived, fates.due, NEVER))
         lesson, known = _best(packets, copies, fates)
@@ -242,19 +241,16 @@ class Exchange:
         streams, (frames, hop) = packets.shape[:2], packets.shape[-2:]
         usable = fates.in_time | fates.copy_in_time
         patched = np.where(fates.in_time[:, None, :, None], packets, copies)
-        hops = _filled(patched, usable, fill, fade)
-        signal = self._analysed(hops)
+        stand_in, filled = self._filled(patched, usable, fill, fade)
+        signal = self._analysed(filled)
         arrived = fates.in_time & self._all_but_newest(usable)
         newest = fates.copy_in_time & ~fates.in_time
         if newest.any():  # at its own frame such a hop was still missing
-            before = _filled(patched, usable & ~newest, fill, fade)
-            change = np.where(newest[:, None, :, None], before - hops, 0.0)
+            change = np.where(newest[:, None, :, None], stand_in - filled, 0.0)
             window = analysis_window(self.front_end)[-hop:]
             padded = np.zeros((*streams, frames, self.front_end.window))
             padded[..., -hop:] = change * window
             signal += np.swapaxes(np.fft.rfft(padded), -1, -2)
-        if fill == "repeat_phase":
-            signal = self._phases_turned_on(signal, arrived)
         if not late:
             return Received(signal, arrived, signal, np.where(arrived, fates.due, NEVER))
         best, known = _best(packets, copies, fates)
@@ -275,15 +271,28 @@ class Exchange:
             result[:, earlier:] &= usable[:, :-earlier]
         return result
 
-    def _phases_turned_on(self, signal: ndarray, arrived: ndarray) -> ndarray:
-        """Frames (ear, stream, bin, frame) that did not arrive: the last one that did, turned."""
-        number = np.arange(arrived.shape[1])
-        last = np.maximum.accumulate(np.where(arrived, number, -1), axis=1)
-        repeated = np.take_along_axis(signal, np.maximum(last, 0)[:, None, None, :], axis=-1)
-        # Bin k turns by 2 pi k hop / window from one frame to the next.
-        turns = np.arange(signal.shape[2]) * self.front_end.hop / self.front_end.window
-        phase = np.exp(2j * np.pi * turns[:, None] * (number - last)[:, None, None, :])
-        return np.where((last >= 0)[:, None, None, :], repeated * phase, 0.0)
+    def _filled(
+        self, packets: ndarray, present: ndarray, fill: Fill, fade: float
+    ) -> tuple[ndarray, ndarray]:
+        """Packets (ear, stream, packet, number): what would stand in for each if it were missing,
+        and the packets with that in place of those that are."""
+        frames = present.shape[1]
+        number = np.arange(frames)
+        if fill == "repeat":
+            last = np.maximum.accumulate(np.where(present, number, -1), axis=1)
+            source = np.pad(last, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
+        elif fill == "repeat_phase":
+            period = -(-self.front_end.window // self.front_end.hop)
+            source = np.full((2, frames), -1)
+            for packet in range(period, frames):
+                before = packet - period
+                source[:, packet] = np.where(present[:, before], before, source[:, before])
+        else:
+            source = np.full((2, frames), -1)
+        gain = np.where(source >= 0, fade ** (number - source), 0.0)[:, None, :, None]
+        index = np.maximum(source, 0)[:, None, :, None]
+        stand_in = np.take_along_axis(packets, index, axis=-2) * gain
+        return stand_in, np.where(present[:, None, :, None], packets, stand_in)
 
 
 def payload_bits(codec: CodecSpec, front_end: FrontEndSpec, streams: int = 1) -> int:
@@ -382,17 +391,3 @@ def _best(packets: ndarray, copies: ndarray, fates: _Fates) -> tuple[ndarray, nd
 
 def _coded(codec: Codec, packets: ndarray, scale: ndarray, weight: ndarray) -> ndarray:
     return codec.encode_decode(packets * weight, scale * weight) / weight
-
-
-def _filled(packets: ndarray, present: ndarray, fill: Fill, fade: float) -> ndarray:
-    """(ear, stream, packet, number) with missing packets silent, or the last one that was there
-    before."""
-    if present.all():
-        return packets.copy()
-    if fill != "repeat":
-        return packets * present[:, None, :, None]
-    number = np.arange(present.shape[1])
-    last = np.maximum.accumulate(np.where(present, number, -1), axis=1)  # -1: nothing has come yet
-    repeated = np.take_along_axis(packets, np.maximum(last, 0)[:, None, :, None], axis=-2)
-    gain = np.where(last >= 0, fade ** (number - last), 0.0)
-    return repeated * gain[:, None, :, None]

@@ -178,9 +178,9 @@ class ExchangingNode(MaskDrivenNode):
     exchange: PolicySpec = Wait()
     """Whether a frame waits for the partner's, is filtered with an older one, or with none."""
     concealment: Concealment = "local_only"
-    """Instead of a missing frame of the partner: silence; its last packet, also faded or with its
-    phases turned on; the filter of the local microphones alone; or what the covariances predict
-    from the local microphones."""
+    """Instead of a missing packet of the partner: silence; its last one, also faded; the one of a
+    window's length before, in which every bin's own frequency has the same phase. Or instead of a
+    frame: the filter of the local microphones alone, or what the covariances predict from them."""
     fade: float = Field(0.7, ge=0, le=1)
     """What `repeat_fade` multiplies a repeated packet by, once more for each further one."""
     learn_from: Literal["in_time", "late_too", "all"] = "in_time"
@@ -287,8 +287,6 @@ class ExchangingNode(MaskDrivenNode):
         streams = channels - MICS
         if self.concealment == "local_only":
             return self.filter_steps("fallback", MICS, front_end)[:2] + steps
-        if self.concealment == "repeat_phase":
-            return (Compute("turn_phases", 4 * streams * front_end.bins), *steps)
         if self.concealment == "predict":
             # One system of the local microphones for all streams, and its use in the weights.
             complex_macs = MICS**3 / 3 + 2 * streams * MICS**2
