@@ -32,7 +32,7 @@ def build(spec: NetworkSpec) -> MaskNetwork:
 
 def save(network: MaskNetwork, path: Path, card: dict[str, Any] | None = None) -> None:
     """Write a network as float32, atomically; `card` is free JSON about the weights' origin."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save as to_bytes
 
     block = {
         "format_version": FORMAT_VERSION,
@@ -46,7 +46,7 @@ def save(network: MaskNetwork, path: Path, card: dict[str, Any] | None = None) -
     _check_finite(path, tensors)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, part, metadata={"hasim": json.dumps(block, sort_keys=True)})
+    part.write_bytes(to_bytes(tensors, metadata={"hasim": json.dumps(block, sort_keys=True)}))
     os.replace(part, path)
 
 
