@@ -128,7 +128,7 @@ class EnergyLedger:
 
 
 def ledger(
-    timeline: Timeline, ear: Literal[0, 1], program: Program, power: PowerSpec, memory_bytes: int
+    timeline: Timeline, ear: int, program: Program, power: PowerSpec, memory_bytes: int
 ) -> EnergyLedger:
     """What `ear` took from the start of the run until its last computation and packet.
 
@@ -154,6 +154,26 @@ def battery_hours(cell: BatterySpec, power_mw: float, base_mw: float = 0.0) -> f
     """
     current_ma = (base_mw + power_mw / cell.conversion) / cell.volts
     return cell.mah * cell.usable / current_ma if current_ma > 0 else float("inf")
+
+
+def numbers(spent: EnergyLedger, cell: BatterySpec, power: PowerSpec) -> dict[str, float]:
+    """Average power in all and by component, and how long the cell lasts at it."""
+    total_mw, base_mw = spent.mean_mw(), spent.mean_mw("base")
+    found = {"power_mw": total_mw}
+    found |= {f"power_{name}_mw": spent.mean_mw(name) for name in _counted(power)}
+    if total_mw > 0:
+        found["battery_hours"] = battery_hours(cell, total_mw - base_mw, base_mw)
+    return found
+
+
+def _counted(power: PowerSpec) -> tuple[str, ...]:
+    """The components that this account tells apart."""
+    left_out = {"memory"} if power.pj_per_byte is None else set()
+    if power.idle_mw is None:
+        left_out.add("idle")
+    if power.radio is None:
+        left_out |= {"radio_tx", "radio_rx", "radio_sleep"}
+    return tuple(name for name in COMPONENTS if name not in left_out)
 
 
 def _core(

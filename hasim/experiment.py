@@ -14,8 +14,9 @@ from importlib.metadata import version
 import numpy as np
 from numpy import ndarray
 
-from hasim import metrics, simulation, verdict
+from hasim import energy, metrics, simulation, verdict
 from hasim.exchange import Exchange
+from hasim.latency import Latency, decompose
 from hasim.links import offered_kbps
 from hasim.losses import Bernoulli, Gilbert, LossList, LossSpec
 from hasim.masks import OracleMask, oracle_mask
@@ -117,6 +118,8 @@ def judge(
     }
     numbers, unscored = _sorted_out(scores)
     numbers |= _budget(scenario, timeline) | _delivery(scenario, timeline) | _acoustics(scene)
+    parts = latency(scenario, timeline)
+    numbers |= parts.numbers() | _power(scenario, timeline)
     return RunResult(
         scenario=scenario,
         numbers=numbers,
@@ -124,6 +127,7 @@ def judge(
         stages={name: _sorted_out(stage)[0] for name, stage in stages.items()},
         verdict=_verdict(scenario, timeline),
         timeline=timeline,
+        latency=parts,
         audio=audio,
         scene=scene,
         masks=enhanced.masks,
@@ -135,6 +139,13 @@ def judge(
             "audio": _hash(heard),
         },
     )
+
+
+def latency(scenario: Scenario, timeline: Timeline) -> Latency:
+    """Where the time of every frame went."""
+    window = scenario.front_end.synthesis_samples
+    window_ns = window * 1_000_000_000 // scenario.sample_rate_hz
+    return decompose(timeline, programs(scenario), window_ns)
 
 
 def as_heard(
@@ -220,6 +231,20 @@ def _budget(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
         "ram_kb": sum(item.bytes for item in items if item.region == "ram") / 1024,
         "nvm_kb": sum(item.bytes for item in items if item.region == "nvm") / 1024,
     }
+
+
+def _power(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
+    """What the ears draw and how long their cells last, for devices whose power is known."""
+    items = scenario.algorithm.memory(scenario.front_end, scenario.link.codec)
+    memory_bytes = sum(item.bytes for item in items)
+    numbers: dict[str, float] = {}
+    for ear, device in enumerate((scenario.devices.left, scenario.devices.right)):
+        if device.power is not None:
+            program = programs(scenario)[ear]
+            spent = energy.ledger(timeline, ear, program, device.power, memory_bytes)
+            found = energy.numbers(spent, device.battery, device.power)
+            numbers |= {f"{name}_{EARS[ear]}": value for name, value in found.items()}
+    return numbers
 
 
 def _delivery(scenario: Scenario, timeline: Timeline) -> dict[str, float]:

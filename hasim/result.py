@@ -25,6 +25,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy import ndarray
 
+from hasim import presets
+from hasim.devices.doubts import doubts
+from hasim.latency import Fitting, Latency, band
 from hasim.scenario import Scenario, dump
 from hasim.scene import Scene
 from hasim.table import table
@@ -60,6 +63,7 @@ class RunResult:
     hashes: dict[
         str, str
     ]  # scenario (with hasim's version), scene, timeline, audio -> hexadecimal digest
+    latency: Latency | None = None  # the parts of every frame's
     folder: Path | None = None  # where it is kept
 
     def __repr__(self) -> str:
@@ -154,7 +158,16 @@ def _outcome(result: RunResult) -> dict[str, Any]:
         "numbers": dict(sorted(numbers.items())),
         "unscored": dict(sorted(result.unscored.items())),
         "verdict": {"feasible": result.verdict.feasible, "reasons": list(result.verdict.reasons)},
+        "fittings": _fittings(result),
+        "warnings": warnings(result),
     }
+
+
+def _fittings(result: RunResult) -> dict[str, str]:
+    """What the latency is called in an open and in a closed fitting."""
+    fittings: tuple[Fitting, ...] = ("open", "closed")
+    known = result.numbers.get("latency_ms")
+    return {} if known is None else {fitting: band(known, fitting) for fitting in fittings}
 
 
 def _files(result: RunResult) -> Iterable[tuple[str, bytes]]:
@@ -170,11 +183,13 @@ def _files(result: RunResult) -> Iterable[tuple[str, bytes]]:
         "versions": result.versions,
         "hashes": result.hashes,
         "audio": {"sample_rate_hz": rate_hz, "bits": 24, "scaled_by": scale},
+        "devices": {ear: presets.origin(getattr(result.scenario.devices, ear)) for ear in EARS},
     }
     yield "manifest.json", _json(manifest)
     yield "summary.json", _json({"schema_version": 1, **_outcome(result), "stages": stages})
     yield "scenario.yaml", dump(result.scenario).encode()
-    yield "frames.csv", _frame_table(result.timeline)
+    yield "frames.csv", _frame_table(result.timeline, result.latency)
+    yield "steps.csv", _step_table(result.timeline)
     yield "packets.csv", _packet_table(result.timeline)
     for name, waveform in result.audio.items():
         yield f"{name}.wav", _wav(scale * waveform, rate_hz, "PCM_24")
@@ -182,7 +197,18 @@ def _files(result: RunResult) -> Iterable[tuple[str, bytes]]:
         yield f"figures/{name}.png", plots.png_bytes(figure)
 
 
-def _frame_table(timeline: Timeline) -> bytes:
+def warnings(result: RunResult) -> list[str]:
+    """What the numbers rest on that was not measured, each ear's by name."""
+    scenario = result.scenario
+    program = scenario.algorithm.program(scenario.front_end, scenario.link.codec)
+    return [
+        f"{ear}: {doubt}"
+        for ear in EARS
+        for doubt in doubts(getattr(scenario.devices, ear), program)
+    ]
+
+
+def _frame_table(timeline: Timeline, latency: Latency | None) -> bytes:
     """One row per ear and frame; empty where a thing never happened."""
     ears, frames = timeline.released_ns.shape
     finished, heard = timeline.finished_ns, timeline.heard
@@ -196,6 +222,10 @@ def _frame_table(timeline: Timeline) -> bytes:
         "response_ms": _milliseconds(finished - timeline.released_ns, finished >= 0),
         "margin_ms": _milliseconds(timeline.deadline_ns - finished, finished >= 0),
     }
+    if latency is not None:
+        for part in ("queue", "compute", "link"):
+            spans_ns = getattr(latency, f"{part}_ns")
+            columns[f"{part}_ms"] = _milliseconds(spans_ns, latency.computed)
     for channel, deliveries in timeline.channels.items():
         columns[f"{channel}_sent_ns"] = _or_empty(deliveries.sent_ns)
         columns[f"{channel}_arrived_ns"] = _or_empty(deliveries.arrived_ns)
@@ -203,18 +233,23 @@ def _frame_table(timeline: Timeline) -> bytes:
     return _csv(columns)
 
 
+def _step_table(timeline: Timeline) -> bytes:
+    """One row per computation, as the timeline has them."""
+    return _csv({n: _cells(n, timeline.steps[n]) for n in timeline.steps.dtype.names or ()})
+
+
 def _packet_table(timeline: Timeline) -> bytes:
     """One row per packet and attempt on the air, as the timeline has them."""
-    columns: dict[str, Iterable[Any]] = {}
-    for name in timeline.packets.dtype.names or ():
-        values = timeline.packets[name]
-        if name == "sender":
-            columns[name] = [EARS[ear] for ear in values]
-        elif values.dtype == bool:
-            columns[name] = _yes_no(values)
-        else:
-            columns[name] = _or_empty(values) if name.endswith("_ns") else values
-    return _csv(columns)
+    return _csv({n: _cells(n, timeline.packets[n]) for n in timeline.packets.dtype.names or ()})
+
+
+def _cells(name: str, values: ndarray) -> Iterable[Any]:
+    """A column of records as text has it."""
+    if name in ("ear", "sender"):
+        return [EARS[ear] for ear in values]
+    if values.dtype == bool:
+        return _yes_no(values)
+    return _or_empty(values) if name.endswith("_ns") else values
 
 
 def _yes_no(flags: ndarray) -> ndarray:

@@ -7,10 +7,14 @@ has no number for is shown as a dash or left out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from hasim import presets
+from hasim.devices.doubts import doubts
+from hasim.energy import COMPONENTS
+from hasim.latency import Fitting, band
 from hasim.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -137,7 +141,15 @@ def _sentences(result: RunResult) -> Iterator[tuple[str, str]]:
     has = _Numbers(result.numbers)
     window, playout = has("latency_window_ms"), has("latency_playout_ms")
     if total := has("latency_ms"):
-        yield "latency", f"{total} ms = {window or DASH} window + {playout or DASH} playout"
+        opened, closed = (band(result.numbers["latency_ms"], f) for f in get_args(Fitting))
+        yield (
+            "latency",
+            f"{total} ms = {window or DASH} window + {playout or DASH} playout; "
+            f"open fitting: {opened}, closed: {closed}",
+        )
+    if half := has("latency_p50_ms"):
+        p95, p99, longest = (has(f"latency_{tail}_ms") for tail in ("p95", "p99", "max"))
+        yield "ready after", f"p50 {half} ms, p95 {p95}, p99 {p99}, max {longest}"
     if parts := _slowest_frame_ms(result.timeline):
         compute, waiting, margin = parts
         yield (
@@ -164,7 +176,34 @@ def _sentences(result: RunResult) -> Iterator[tuple[str, str]]:
             memory.append(f"{label} {used} of {' and '.join(f'{limit:g}' for limit in limits)} kB")
     if memory:
         yield "memory", ", ".join(memory)
+    yield from _power_sentences(result, has)
     yield from _scene_sentences(has)
+
+
+def _power_sentences(result: RunResult, has: _Numbers) -> Iterator[tuple[str, str]]:
+    devices = result.scenario.devices
+    named = [
+        f"{ear} {origin['preset']} ({origin['provenance'].replace('_', ' ')})"
+        for ear, device in (("left", devices.left), ("right", devices.right))
+        if (origin := presets.origin(device))["preset"] is not None
+    ]
+    if named:
+        scenario = result.scenario
+        program = scenario.algorithm.program(scenario.front_end, scenario.link.codec)
+        count = sum(len(doubts(device, program)) for device in (devices.left, devices.right))
+        told = f"; {count} warnings in summary.json" if count else ""
+        yield "devices", ", ".join(named) + told
+    for ear, device in (("left", devices.left), ("right", devices.right)):
+        if total := has(f"power_mw_{ear}"):
+            parts = [
+                f"{part.replace('_', ' ')} {has(f'power_{part}_mw_{ear}')}"
+                for part in COMPONENTS
+                if result.numbers.get(f"power_{part}_mw_{ear}")
+            ]
+            hours = has(f"battery_hours_{ear}", 1)
+            cell = device.battery.preset or f"{device.battery.mah:g} mAh"
+            lasts = f"; {cell} lasts {hours} h" if hours else ""
+            yield f"power {ear}", f"{total} mW = {' + '.join(parts)}{lasts}"
 
 
 def _link_sentences(has: _Numbers) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from hasim import result as results
 from hasim.result import FULL_SCALE, save, summary, table
-from hasim.scenario import load
+from hasim.scenario import load, replace
 from hasim.verdict import Verdict
 from tests.example_run import example_result
 
@@ -26,6 +26,7 @@ FILES = {
     "summary.json",
     "scenario.yaml",
     "frames.csv",
+    "steps.csv",
     "packets.csv",
     "noisy.wav",
     "enhanced.wav",
@@ -81,7 +82,11 @@ def test_summary_holds_null_and_the_reason_where_there_is_no_number(tmp_path, no
     printed_object = summary(example_result(), folder)
     assert printed_object["folder"] == str(folder)
     assert printed_object["numbers"] == kept["numbers"]
-    assert set(printed_object) == {"scenario", "numbers", "unscored", "verdict", "folder"}
+    assert set(printed_object) == {
+        *("scenario", "numbers", "unscored", "verdict", "fittings", "warnings", "folder"),
+    }
+    assert kept["fittings"] == {"open": "too long", "closed": "too long"}  # 44 ms
+    assert kept["warnings"] == []
 
 
 def test_nan_never_reaches_the_disk(tmp_path, no_figures):
@@ -97,6 +102,48 @@ def test_scenario_as_resolved_can_be_run_again(tmp_path, no_figures):
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["scenario"] == example_result().scenario.model_dump(mode="json")
     assert (manifest["seed"], manifest["versions"]) == (3, {"hasim": "0.1.0"})
+
+
+def test_where_the_devices_numbers_come_from_is_kept_with_them(tmp_path, no_figures):
+    example = example_result()
+    left = {"preset": "ref-stm32u575-160", "ram_kb": 500}
+    scenario = replace(example.scenario, {"devices.left": left})
+    folder = save(dataclasses.replace(example, scenario=scenario), tmp_path)
+    devices = json.loads((folder / "manifest.json").read_text())["devices"]
+    assert devices["left"]["provenance"] == "measured"
+    assert devices["left"]["changed"] == ["ram_kb"]
+    assert "https://github.com/mlcommons/tiny_results_v1.2" in devices["left"]["source"]
+    assert devices["right"] == {"preset": None, "provenance": "user"}
+    warned = json.loads((folder / "summary.json").read_text())["warnings"]
+    assert any(w.startswith("left: uses estimated MAC rate (fp32): 0.35") for w in warned)
+    assert "left: radio power is not known and not counted" in warned
+    assert not any(w.startswith("right") for w in warned)
+
+
+def test_the_table_shows_devices_power_and_cell():
+    example = example_result()
+    left = {"preset": "ref-gap9-0v65-240", "battery": {"preset": "li-1254"}}
+    scenario = replace(example.scenario, {"devices.left": left})
+    power = {"power_mw_left": 2.0, "power_network_mw_left": 0.6, "power_signal_mw_left": 1.4}
+    numbers = example.numbers | power | {"battery_hours_left": 110.075, "latency_p50_ms": 43.0}
+    shown = printed(dataclasses.replace(example, scenario=scenario, numbers=numbers), width=150)
+    assert "left ref-gap9-0v65-240 (measured); 3 warnings in summary.json" in shown
+    assert "2.00 mW = network 0.60 + signal 1.40; li-1254 lasts 110.1 h" in shown
+    assert "open fitting: too long, closed: too long" in shown
+
+
+def test_step_table_has_every_computation(tmp_path, no_figures):
+    timeline = example_result(10).timeline
+    kept = rows(save(example_result(10), tmp_path) / "steps.csv")
+    assert len(kept) == len(timeline.steps) == 120
+    first = timeline.steps[0]
+    assert kept[0] == {
+        "ear": "left",
+        "frame": "0",
+        "name": "stft",
+        "start_ns": str(first["start_ns"]),
+        "end_ns": str(first["end_ns"]),
+    }
 
 
 def test_sound_keeps_its_level_and_is_rounded_to_24_bits(tmp_path, no_figures):
