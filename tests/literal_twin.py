@@ -150,18 +150,22 @@ class Ear:
         """Wait for the packet, at most until `until_ns`; then whatever of the window is in the
         mailbox."""
         twin = self.twin
+        age = getattr(getattr(self.node, "exchange", None), "age_frames", 0)
+        newest = frame - age  # the partner's frame that this one is filtered with
         packet = min(
-            frame + lag, twin.frames - 1
+            newest + lag, twin.frames - 1
         )  # at the end of the sound there is no later packet
-        if twin.env.now < until_ns:
+        if packet >= 0 and twin.env.now < until_ns:
             arrival = twin.arrival(self.number, channel, packet)
             yield arrival | twin.env.timeout(until_ns - twin.env.now)
         box = twin.mailbox[self.number]
         hops: list[ndarray | None] = []
-        for hop in range(frame - twin.window // twin.hop + 1, frame + 1):
+        for hop in range(newest - twin.window // twin.hop + 1, newest + 1):
             # A packet is good for its first frame or never.
-            due = (hop + 1) * twin.hop_ns + twin.waits_ns[channel][self.number]
-            if hop < 0 or hop + lag >= twin.frames:
+            due = (hop + age + 1) * twin.hop_ns + twin.waits_ns[channel][self.number]
+            if newest < 0:
+                hops.append(None)
+            elif hop < 0 or hop + lag >= twin.frames:
                 hops.append(np.zeros((MICS if channel == "mics" else 1, twin.hop)))
             elif (channel, hop + lag) in box and box[channel, hop + lag][0] <= due:
                 hops.append(box[channel, hop + lag][1])
@@ -249,7 +253,14 @@ class Ear:
         spectra = np.array([np.fft.rfft(x * twin.analysis) for x in samples])
         return spectra, all(h is not None for h in hops)
 
-    def filtered(self, label: str, channels: ndarray, mask: ndarray, learn: bool = True) -> ndarray:
+    def filtered(
+        self,
+        label: str,
+        channels: ndarray,
+        mask: ndarray,
+        learn: bool = True,
+        predict: bool = False,
+    ) -> ndarray:
         """Update this filter's covariances and filter one frame, one bin at a time."""
         count, bins = channels.shape
         tau_s = self.node.covariance.tau_s
@@ -272,6 +283,12 @@ class Ear:
                 * q
                 * (q.conj() @ (r_n[b] + loading * np.eye(count))[:, 0])
             )
+            if predict:  # the best guess of the partner's signal from the local microphones
+                r_y = r_s[b] + r_n[b]
+                small = RELATIVE_LOADING * np.trace(r_y).real / count + ABSOLUTE_LOADING
+                r_y = r_y + small * np.eye(count)
+                guess = r_y[MICS:, :MICS] @ np.linalg.inv(r_y[:MICS, :MICS]) @ y[:MICS]
+                y = np.concatenate([y[:MICS], guess])
             output[b] = w.conj() @ y
         self.covariances[label] = (r_s, r_n)
         return output
@@ -280,7 +297,8 @@ class Ear:
         """The filter over local and remote channels, with the configured concealment."""
         if self.node.concealment != "local_only":
             learn = complete or self.node.learn_from == "all"
-            return self.filtered(label, channels, mask, learn)
+            predict = self.node.concealment == "predict" and not complete
+            return self.filtered(label, channels, mask, learn, predict)
         fallback = self.filtered(f"fallback_{label}", channels[:MICS], mask)
         final = self.filtered(label, channels, mask, learn=complete)
         return final if complete else fallback
