@@ -9,12 +9,13 @@ older one goes first.
 from __future__ import annotations
 
 from collections.abc import Generator
+from math import ceil
 from typing import Any
 
-from hasim.plan import Plan, Waits, sent
+from hasim.plan import Plan, Segment, Waits, sent
 from hasim.program import Receive, Send
 from hasim.radio import Radio
-from hasim.server import RELEASE, Environment, Event, Server, schedule
+from hasim.server import RELEASE, Core, Environment, Event, Job, schedule
 
 
 class Ear:
@@ -31,25 +32,26 @@ class Ear:
         self._waits_ns = waits_ns
         self._number = {channel: number for number, channel in enumerate(plan.channels)}
         self._over = [[env.event() for _ in range(plan.frames)] for _ in range(stations + 1)]
-        self.core = Server(env)
+        self.core = Core(env)
         self.skipped = [False] * plan.frames
         self.began_ns = [[-1] * plan.frames for _ in range(stations)]
         self.finished_ns = [-1] * plan.frames
         env.process(self._release())
         for send in sent(plan.programs[ear]):
-            if send.while_capturing and plan.link.packets_per_hop > 1:
+            if send.while_capturing and plan.air.streaming:
                 env.process(self._capture(send))
         for station in range(stations):
             env.process(self._station(station))
 
     def _capture(self, send: Send) -> Generator[Event, Any, None]:
         """Hand over the pieces of a hop that are complete before the hop is."""
-        env, plan, pieces = self._env, self._plan, self._plan.link.packets_per_hop
-        for frame in range(plan.frames):
-            for piece in range(pieces - 1):
-                captured_ns = -(-(frame * pieces + piece + 1) * plan.hop_ns // pieces)
+        env, plan, channel = self._env, self._plan, self._number[send.channel]
+        early = plan.air.payloads[self._ear][channel][:-1]
+        for frame in range(plan.frames if early else 0):
+            for number, piece in enumerate(early):
+                captured_ns = ceil((frame + piece.captured) * plan.hop_ns)
                 yield env.timeout(captured_ns - env.now)
-                self._radio.send(self._ear, self._number[send.channel], frame, piece)
+                self._radio.send(self._ear, channel, frame, number)
 
     def _release(self) -> Generator[Event, Any, None]:
         """Release every frame to the first station, unless it is skipped."""
@@ -61,7 +63,7 @@ class Ear:
             self.skipped[frame] = may_skip and self.core.busy
             if not self.skipped[frame]:
                 for send in captured:
-                    self._send(send, frame, plan.link.packets_per_hop - 1)
+                    self._send(send, frame, last_only=plan.air.streaming)
             self._over[0][frame].succeed()
 
     def _station(self, station: int) -> Generator[Event, Any, None]:
@@ -74,25 +76,39 @@ class Ear:
             if not self.skipped[frame]:
                 for receive in segment.receives:
                     yield from self._receive(receive, frame)
-                work_ns = segment.work_ns[frame]
-                if work_ns:
-                    yield self.core.begin(work_ns, rank=(frame,))
-                begin_ns = self.began_ns[station][frame] = env.now
-                for send, offsets_ns in segment.sends:
-                    if begin_ns + offsets_ns[frame] > env.now:
-                        yield env.timeout(begin_ns + offsets_ns[frame] - env.now)
-                    for piece in range(plan.link.packets_per_hop):
-                        self._send(send, frame, piece)
-                if begin_ns + work_ns > env.now:
-                    yield env.timeout(begin_ns + work_ns - env.now)
+                yield from self._work(station, segment, frame)
                 if station + 1 == len(self.began_ns):
                     self.finished_ns[frame] = env.now
             after[frame].succeed()
 
-    def _send(self, send: Send, frame: int, piece: int) -> None:
+    def _work(self, station: int, segment: Segment, frame: int) -> Generator[Event, Any, None]:
+        """Do a segment, and hand over what there is to send as soon as it is there."""
+        env, work_ns = self._env, segment.work_ns[frame]
+        job = None
+        if work_ns:
+            job = self.core.ask(work_ns, rank=(frame,))
+            yield job.granted
+        self.began_ns[station][frame] = env.now
+        for send, offsets_ns in segment.sends:
+            if job is not None:
+                yield from self._until(job, offsets_ns[frame])
+            self._send(send, frame)
+        if job is not None:
+            yield from self._until(job, work_ns)
+            self.core.end(job)
+
+    def _until(self, job: Job, progress_ns: int) -> Generator[Event, Any, None]:
+        """Wait until so much of a job is done, whatever interrupts it."""
+        while job.at_ns(progress_ns) > self._env.now:
+            yield self._env.timeout(job.at_ns(progress_ns) - self._env.now)
+
+    def _send(self, send: Send, frame: int, last_only: bool = False) -> None:
+        """Hand over a payload, or its last piece where the others left during the capture."""
         channel = self._number[send.channel]
         self._radio.sent_ns[self._ear][channel][frame] = self._env.now
-        self._radio.send(self._ear, channel, frame, piece)
+        pieces = len(self._plan.air.payloads[self._ear][channel])
+        for piece in range(pieces - 1 if last_only else 0, pieces):
+            self._radio.send(self._ear, channel, frame, piece)
 
     def _receive(self, receive: Receive, frame: int) -> Generator[Event, Any, None]:
         """Wait for the packets that this frame is the first to need."""

@@ -14,7 +14,8 @@ import numpy as np
 from numpy import ndarray
 
 from hasim.devices import DeviceSpec
-from hasim.links import LinkSpec, offered_kbps
+from hasim.links import LinkSpec, payload_bits
+from hasim.links.air import Air
 from hasim.program import Compute, Program, Receive, Send
 
 EARS = ("left", "right")
@@ -47,7 +48,7 @@ class Plan:
     devices: tuple[DeviceSpec, DeviceSpec]
     link: LinkSpec
     channels: list[str]
-    airtime_ns: list[list[int]]  # of one piece, by sender and channel
+    air: Air  # the link with the payloads on it
     segments: list[list[Segment]]  # by ear
 
     def released_ns(self, frame: int) -> int:
@@ -80,14 +81,18 @@ class Plan:
             core_load(program, device, self.hop_ns)
             for program, device in zip(self.programs, self.devices, strict=True)
         ]
-        offered = max(offered_kbps(self.programs, self.link, self.hop_ns))
-        return max(loads) > 1 or offered > self.link.rate_kbps
+        return max(loads) > 1 or any(
+            offered > rate
+            for offered, rate in zip(self.air.offered_kbps, self.air.rate_kbps, strict=True)
+        )
 
     @property
     def period(self) -> int:
-        """Frames after which the programs ask for the same again."""
+        """Frames after which the programs ask for the same again, at the same point of the link's
+        rhythm."""
         steps = (step for program in self.programs for step in program)
-        return lcm(*(step.every for step in steps if isinstance(step, Compute)))
+        link = lcm(self.air.period_ns or self.hop_ns, self.hop_ns) // self.hop_ns
+        return lcm(link, *(step.every for step in steps if isinstance(step, Compute)))
 
 
 def plan(
@@ -99,8 +104,7 @@ def plan(
 ) -> Plan:
     """Lay two programs out; ValueError where they do not fit together."""
     _check(programs, frames, hop_ns)
-    bits = [{step.channel: step.bits for step in sent(program)} for program in programs]
-    channels = sorted(bits[0] | bits[1])
+    channels, bits = payload_bits(programs)
     return Plan(
         programs,
         frames,
@@ -108,7 +112,7 @@ def plan(
         devices,
         link,
         channels,
-        [[link.airtime_ns(ear.get(channel, 0)) for channel in channels] for ear in bits],
+        link.air(bits, hop_ns),
         [
             segments(program, device, frames)
             for program, device in zip(programs, devices, strict=True)

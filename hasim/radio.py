@@ -1,18 +1,17 @@
 """The radio between the ears as it is played: packets queue, are repeated, arrive or do not.
 
 A payload travels in pieces. A piece that is lost, or whose acknowledgement is lost, is sent again
-after a pause, in which the medium is free, and then queues behind what waits. Acknowledgements take
-no time.
+as the link allows: after a pause behind what waits, or in the next slot before what is newer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
-from hasim.links import LinkSpec
+from hasim.links.air import Air, Booked
 from hasim.links.fate import Fate
-from hasim.server import Environment, Event, Server
+from hasim.server import INTERRUPT, Environment, Event, Server, SlotServer, schedule
 
 Record = tuple[int, int, int, int, int, int, int, int, bool]
 """channel, sender, frame, piece, attempt, start_ns, end_ns, arrived_ns (-1 if lost), lost"""
@@ -21,26 +20,18 @@ Record = tuple[int, int, int, int, int, int, int, int, bool]
 class Radio:
     """Both directions between the ears; channels are numbered, and ears are 0 and 1."""
 
-    def __init__(
-        self,
-        env: Environment,
-        link: LinkSpec,
-        fate: Fate,
-        airtime_ns: list[list[int]],
-        frames: int,
-    ) -> None:
-        """`airtime_ns` of a piece is by sender and channel."""
-        channels = len(airtime_ns[0])
+    def __init__(self, env: Environment, air: Air, fate: Fate, frames: int) -> None:
         self._env = env
+        self._air = air
         self._fate = fate
-        self._airtime_ns = airtime_ns
-        self._pause_ns = round(link.retry_spacing_ms * 1e6)
-        left = Server(env)
-        self.media = (left, left if link.duplex == "half" else Server(env))
-        self._missing = _table(channels, frames, link.packets_per_hop)  # pieces, by sender
-        self._latest_ns = _table(
-            channels, frames, -1
-        )  # arrival of the latest piece so far, by sender
+        self._booked: Booked = {}
+        self.media = _media(env, air)
+        self.listeners: list[Callable[[Event], None]] = []  # called when an attempt ends
+        self.deaf: list[tuple[int, int]] = [(0, 0), (0, 0)]  # when an ear hears nothing
+        channels = len(air.payloads[0])
+        # Pieces that have not arrived, and the arrival of the latest one so far; by sender.
+        self._missing = [[[len(pieces)] * frames for pieces in ear] for ear in air.payloads]
+        self._latest_ns = _table(channels, frames, -1)
         self._news: dict[tuple[int, int, int], Event] = {}
         self.sent_ns = _table(channels, frames, -1)  # by sender
         self.arrived_ns = _table(channels, frames, -1)  # by receiver; once it is certain
@@ -51,21 +42,37 @@ class Radio:
         self._env.process(self._piece(sender, channel, frame, piece))
 
     def _piece(
-        self, sender: int, channel: int, frame: int, piece: int
+        self, sender: int, channel: int, frame: int, number: int
     ) -> Generator[Event, Any, None]:
-        env, fate, medium = self._env, self._fate, self.media[sender]
-        airtime_ns = self._airtime_ns[sender][channel]
-        delay_ns = fate.delay_ns(sender, frame, channel, piece)
+        env, air, fate, medium = self._env, self._air, self._fate, self.media[sender]
+        piece = air.payloads[sender][channel][number]
+        entry = air.entry(sender, env.now, self._booked)
+        if entry.begin_ns > env.now:
+            yield env.timeout(entry.begin_ns - env.now)
+        # On a shared medium those who ask in the same nanosecond go in this order; of one's own
+        # slots the oldest piece has the first.
+        rank = (sender, frame, channel, number)
         arrived = False
         for attempt in range(fate.attempts):
             if attempt:
-                yield env.timeout(airtime_ns + self._pause_ns)
-            yield medium.begin(airtime_ns, rank=(sender, frame, channel, piece))
-            end_ns = env.now + airtime_ns
-            lost = fate.lost[sender](frame)
-            arrival_ns = -1 if lost else end_ns + delay_ns
+                yield env.timeout(piece.occupied_ns + air.pause_ns)
+            if not (yield medium.begin(piece.occupied_ns, rank, entry.until_ns)):
+                return
+            end_ns = env.now + piece.airtime_ns
+            for listener in self.listeners:
+                schedule(env.event(), piece.airtime_ns, INTERRUPT).callbacks.append(listener)
+            lost = fate.lost[sender](frame, env.now, piece.bits)
+            deaf_from_ns, deaf_to_ns = self.deaf[1 - sender]
+            lost = lost or deaf_from_ns <= end_ns < deaf_to_ns
+            arrival_ns = -1
+            if not lost:
+                last_ns = end_ns
+                if fate.late:
+                    last_ns = air.latest_end_ns(sender, channel, number, entry, end_ns)
+                arrival_ns = max(last_ns + air.latency_ns, entry.due_ns)
+                arrival_ns += fate.jitter_ns(sender, frame, channel, number)
             self.records.append(
-                (channel, sender, frame, piece, attempt, env.now, end_ns, arrival_ns, lost)
+                (channel, sender, frame, number, attempt, env.now, end_ns, arrival_ns, lost)
             )
             if lost:
                 continue
@@ -99,6 +106,14 @@ class Radio:
             until_ns = give_up_ns if until_ns < 0 else min(until_ns, give_up_ns)
         if until_ns > env.now:
             yield env.timeout(until_ns - env.now)
+
+
+def _media(env: Environment, air: Air) -> tuple[Any, Any]:
+    """What the left and the right ear send on."""
+    if air.slots is not None:
+        return SlotServer(env, air.slots, 0), SlotServer(env, air.slots, 1)
+    left = Server(env, air.opens_ns)
+    return (left, left if air.shared else Server(env, air.opens_ns))
 
 
 def _table(channels: int, frames: int, value: int) -> list[list[list[int]]]:

@@ -19,7 +19,7 @@ def timeline(
     """What came of a finished run."""
     released_ns = np.tile(plan.needed_ns(), (2, 1))
     servers = {f"core_{name}": ear.core for name, ear in zip(EARS, ears, strict=True)}
-    if plan.link.duplex == "half":
+    if plan.air.shared:
         servers["link"] = radio.media[0]
     else:
         servers["link_left_to_right"], servers["link_right_to_left"] = radio.media
@@ -35,7 +35,7 @@ def timeline(
             for number, channel in enumerate(plan.channels)
         },
         busy_ns=np.array([ear.core.busy_ns for ear in ears]),
-        airtime_ns=max(medium.busy_ns for medium in radio.media),
+        airtime_ns=_airtime_ns(plan, radio),
         duration_ns=plan.frames * plan.hop_ns,
         steps=_steps(plan, ears),
         packets=_packets(plan, radio),
@@ -45,6 +45,12 @@ def timeline(
             for figure, value in server.statistics().items()
         },
     )
+
+
+def _airtime_ns(plan: Plan, radio: Radio) -> int:
+    """Time the air is taken: slots are of one air, full duplex are two."""
+    left, right = (medium.busy_ns for medium in radio.media)
+    return left + right if plan.air.slots else max(left, right)
 
 
 def _deliveries(plan: Plan, radio: Radio, channel: int, waits_ns: tuple[int, int]) -> Deliveries:

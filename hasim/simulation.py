@@ -2,8 +2,9 @@
 
 Frame n is complete, and released to both ears' programs, at (n + 1) hops. At one nanosecond things
 happen in this order: computations and transmissions end and packets arrive; frames are released;
-then cores and media take on who asks for them, the left ear before the right one and older frames
-before newer ones. Nothing depends on the order in which events were entered.
+interrupts take the cores; then cores and media take on who asks for them, the left ear before the
+right one and older frames before newer ones. Nothing depends on the order in which events were
+entered.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def simulate(
     """
     whole = plan(programs, frames, hop_ns, devices, link)
     waits_ns, delay_ns = _playout_ns(whole, playout)
-    ears, radio = _play(whole, drawn(link, stream, frames, len(whole.channels)), waits_ns)
+    ears, radio = _play(whole, drawn(link, whole.air, stream, frames), waits_ns)
     return timeline(whole, ears, radio, waits_ns, delay_ns)
 
 
@@ -76,7 +77,7 @@ def _play(plan: Plan, fate: Fate, waits_ns: Waits | None) -> tuple[tuple[Ear, Ea
     from simpy import Environment
 
     env = Environment()
-    radio = Radio(env, plan.link, fate, plan.airtime_ns, plan.frames)
+    radio = Radio(env, plan.air, fate, plan.frames)
     ears = (Ear(env, plan, radio, 0, waits_ns), Ear(env, plan, radio, 1, waits_ns))
     env.run()
     return ears, radio
@@ -99,9 +100,9 @@ def _playout_ns(whole: Plan, playout: PlayoutSpec) -> tuple[Waits, int]:
     waits_ns = None if playout.wait_ms == "auto" else whole.waits(round(playout.wait_ms * 1e6))
     if waits_ns is not None and playout.delay_ms != "auto":
         return waits_ns, round(playout.delay_ms * 1e6)
-    fates = [slowest(whole.link, whole.airtime_ns)]
-    if whole.link.jitter_ms > 0 or whole.link.attempts > 1:
-        fates.append(prompt(whole.link))
+    fates = [slowest(whole.air)]
+    if whole.air.jitter_ns > 0 or whole.air.attempts > 1:
+        fates.append(prompt())
     rehearsals = [_rehearse(whole, fate, waits_ns) for fate in fates]
     if waits_ns is None:
         waits_ns = np.max([needed_ns for needed_ns, _ in rehearsals], axis=0).tolist()
@@ -148,7 +149,7 @@ def _settled(trial: Plan, ears: tuple[Ear, Ear], radio: Radio) -> int:
     last frames, as many as may be in flight and a multiple of the programs' period, equal those of
     as many before them, then the state repeats, and with it everything that follows.
     """
-    pieces = trial.link.packets_per_hop
+    pieces = max((len(pieces) for ear in trial.air.payloads for pieces in ear), default=1)
     on_air_ns = np.zeros((len(trial.channels), 2, pieces, trial.frames), dtype=np.int64)
     for channel, sender, frame, piece, _, _, end_ns, *_ in radio.records:
         on_air_ns[channel, sender, piece, frame] = end_ns

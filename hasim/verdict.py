@@ -15,7 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 from hasim.devices import DeviceSpec
-from hasim.links import LinkSpec, offered_kbps
+from hasim.links import LinkSpec, carried_kbps, offered_kbps
 from hasim.memory import REGIONS, Ledger
 from hasim.plan import EARS, core_load
 from hasim.program import Program, macs_per_frame
@@ -84,10 +84,11 @@ def _load(program: Program, device: DeviceSpec, hop_ns: int) -> Iterator[str]:
 
 
 def _link(programs: tuple[Program, Program], link: LinkSpec, hop_ns: int) -> Iterator[str]:
-    media = ("link",) if link.duplex == "half" else ("link left to right", "link right to left")
-    for medium, needs_kbps in zip(media, offered_kbps(programs, link, hop_ns), strict=True):
-        if needs_kbps > link.rate_kbps:
-            yield f"{medium} needs {_up(needs_kbps)} kbit/s, has {link.rate_kbps:g}"
+    needed, carried = offered_kbps(programs, link, hop_ns), carried_kbps(programs, link, hop_ns)
+    media = ("link",) if len(needed) == 1 else ("link left to right", "link right to left")
+    for medium, needs_kbps, has_kbps in zip(media, needed, carried, strict=True):
+        if needs_kbps > has_kbps:
+            yield f"{medium} needs {_up(needs_kbps)} kbit/s, has {has_kbps:g}"
 
 
 def _missed(timeline: Timeline, ear: int) -> Iterator[str]:

@@ -39,7 +39,7 @@ def test_offered_load_is_per_medium() -> None:
 
 
 def test_ideal_link_costs_nothing() -> None:
-    assert IdealLink().airtime_ns(10**9) == 0
+    assert IdealLink().air([[10**9], []], HOP_NS).payloads[0][0][0].airtime_ns == 0
     assert IdealLink().rate_kbps == inf
     assert set(IdealLink.model_fields) == {"kind", "codec"}
 

@@ -15,7 +15,7 @@ from hasim.losses.gilbert import bad_share, gilbert_elliott, mean_loss, transiti
 
 def pattern(spec: LossSpec, attempts: int, seed: int = 1) -> ndarray:
     lost = spec.process(np.random.default_rng(seed), "left_to_right")
-    return np.array([lost(frame) for frame in range(attempts)])
+    return np.array([lost(frame, 0, 1) for frame in range(attempts)])
 
 
 def test_no_loss_loses_nothing() -> None:
@@ -87,8 +87,8 @@ def test_list_loses_the_named_frames_of_each_direction_at_every_attempt() -> Non
     left = spec.process(np.random.default_rng(), "left_to_right")
     right = spec.process(np.random.default_rng(), "right_to_left")
     for _ in range(3):
-        assert [frame for frame in range(100) if left(frame)] == [10, 11, 50]
-        assert [frame for frame in range(100) if right(frame)] == [3]
+        assert [frame for frame in range(100) if left(frame, 0, 1)] == [10, 11, 50]
+        assert [frame for frame in range(100) if right(frame, 0, 1)] == [3]
 
 
 def test_kind_defaults_to_gilbert() -> None:

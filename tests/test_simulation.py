@@ -13,8 +13,9 @@ from numpy import ndarray
 
 from hasim import simulation
 from hasim.devices import DeviceSpec
-from hasim.links import ConstantRate, IdealLink, LinkSpec
-from hasim.losses import Bernoulli, Gilbert, LossList, NoLoss
+from hasim.links import Acl, Cis, ConstantRate, IdealLink, LinkSpec, Nfmi, Tdma, payload_bits
+from hasim.losses import Bernoulli, Gilbert, LossList, NoLoss, Snr
+from hasim.losses.process import LossProcess
 from hasim.plan import Plan
 from hasim.program import Compute, Program, Receive, Send
 from hasim.simulation import PlayoutSpec, simulate
@@ -79,9 +80,9 @@ def repeating_the_first() -> ConstantRate:
     """Full duplex, 4 ms per 4000 bits; the first attempts are lost, and repeated after 18 ms."""
 
     class FirstAttempt(LossList):
-        def process(self, rng: np.random.Generator, direction: str) -> Callable[[int], bool]:
+        def process(self, rng: np.random.Generator, direction: str) -> LossProcess:
             attempts = iter([True] + [False] * 1000)
-            return lambda frame: next(attempts)
+            return lambda frame, start_ns, bits: next(attempts)
 
     link = plain_link(duplex="full", attempts=2, retry_spacing_ms=18)
     return link.model_copy(update={"loss": FirstAttempt()})
@@ -489,6 +490,33 @@ links = st.builds(
     loss=st.sampled_from([NoLoss(), Bernoulli(probability=0.3), Gilbert(mean_loss=0.2)]),
 )
 
+chances = {
+    "ack_loss": st.sampled_from([0.0, 0.3]),
+    "loss": st.sampled_from([NoLoss(), Gilbert(mean_loss=0.2, step_ms=1), Snr(path_gain_db=-90)]),
+}
+rhythmic_links = st.one_of(
+    st.builds(
+        Tdma,
+        max_payload=st.sampled_from([60, 251]),
+        attempts=st.integers(1, 3),
+        anchor_ms=st.sampled_from([0.0, 3.3]),
+        reserved_airtime=st.sampled_from([0.0, 0.5]),
+        **chances,
+    ),
+    st.builds(Nfmi, max_payload=st.sampled_from([60, 251]), attempts=st.integers(1, 2), **chances),
+    st.builds(
+        Cis,
+        iso_interval_ms=st.sampled_from([7.5, 10.0]),
+        bn=st.integers(1, 3),
+        nse=st.just(3),
+        ft=st.integers(1, 2),
+        framing=st.just("framed"),
+        anchor_ms=st.sampled_from([0.0, 3.3]),
+        **chances,
+    ),
+    st.builds(Acl, connection_interval_ms=st.sampled_from([7.5, 20.0]), **chances),
+)
+
 
 def overlaps(start_ns: ndarray, end_ns: ndarray) -> bool:
     order = np.argsort(start_ns, kind="stable")
@@ -498,7 +526,7 @@ def overlaps(start_ns: ndarray, end_ns: ndarray) -> bool:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     program=programs(),
-    link=links | st.just(IdealLink()),
+    link=links | rhythmic_links | st.just(IdealLink()),
     speeds=st.tuples(st.sampled_from([20.0, 60.0, 1000.0]), st.sampled_from([60.0, 100.0])),
     overload=st.sampled_from(["queue", "skip_frame"]),
     wait_ms=st.sampled_from(["auto", 0.0, 7.5, 40.0]),
@@ -540,16 +568,19 @@ def test_laws_of_any_run(
 
     # Medium: one packet at a time, in attempts of rising number.
     packets = timeline.packets
-    media = [slice(None)] if link.duplex == "half" else [packets["sender"] == ear for ear in (0, 1)]
-    for medium in media:
+    channels, bits = payload_bits((program, program))
+    air = link.air(bits, HOP_NS)
+    one = air.shared or air.slots is not None
+    for medium in [slice(None)] if one else [packets["sender"] == ear for ear in (0, 1)]:
         assert not overlaps(packets["start_ns"][medium], packets["end_ns"][medium])
-    assert packets["attempt"].max(initial=0) < link.attempts
+    assert packets["attempt"].max(initial=0) < air.attempts
 
     # A payload has arrived when the last of its pieces has, at its first successful attempt.
     for channel, deliveries in timeline.channels.items():
         for sender in (0, 1):
             mine = packets[(packets["channel"] == channel) & (packets["sender"] == sender)]
-            pieces_ns = np.full((frames, link.packets_per_hop), np.iinfo(np.int64).max)
+            pieces = len(air.payloads[sender][channels.index(channel)])
+            pieces_ns = np.full((frames, pieces), np.iinfo(np.int64).max)
             there = mine[~mine["lost"]]
             np.minimum.at(pieces_ns, (there["frame"], there["piece"]), there["arrived_ns"])
             arrived_ns = np.where(

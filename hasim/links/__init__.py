@@ -6,15 +6,34 @@ from typing import Annotated
 
 from pydantic import Tag
 
+from hasim.links.acl import Acl
+from hasim.links.cis import Cis
 from hasim.links.constant_rate import ConstantRate
 from hasim.links.ideal import IdealLink
+from hasim.links.tdma import Nfmi, Tdma
 from hasim.program import Program, Send
 from hasim.spec import by_kind
 
 LinkSpec = Annotated[
-    Annotated[ConstantRate, Tag("constant_rate")] | Annotated[IdealLink, Tag("ideal")],
+    Annotated[ConstantRate, Tag("constant_rate")]
+    | Annotated[Tdma, Tag("tdma")]
+    | Annotated[Cis, Tag("cis")]
+    | Annotated[Acl, Tag("acl")]
+    | Annotated[Nfmi, Tag("nfmi")]
+    | Annotated[IdealLink, Tag("ideal")],
     by_kind("constant_rate"),
 ]
+
+
+def payload_bits(programs: tuple[Program, Program]) -> tuple[list[str], list[list[int]]]:
+    """All channels, sorted, and the bits of each in every frame, by sending ear; 0 where it does
+    not send."""
+    bits = [
+        {step.channel: step.bits for step in program if isinstance(step, Send)}
+        for program in programs
+    ]
+    channels = sorted(bits[0] | bits[1])
+    return channels, [[ear.get(channel, 0) for channel in channels] for ear in bits]
 
 
 def offered_kbps(
@@ -22,22 +41,27 @@ def offered_kbps(
 ) -> tuple[float, ...]:
     """What the ears want to send on each medium in kbit/s, overhead included and without retries.
 
-    One medium where half duplex; two (left to right, right to left) where full duplex. Each can
-    carry `link.rate_kbps`.
+    One medium where the directions share it; else two (left to right, right to left).
     """
-    by_ear = [
-        float(
-            sum(
-                link.packets_per_hop * link.packet_bits(step.bits)
-                for step in program
-                if isinstance(step, Send)
-            )
-            * 10**6
-            / hop_ns
-        )
-        for program in programs
-    ]
-    return (sum(by_ear),) if link.duplex == "half" else tuple(by_ear)
+    return link.air(payload_bits(programs)[1], hop_ns).offered_kbps
 
 
-__all__ = ["ConstantRate", "IdealLink", "LinkSpec", "offered_kbps"]
+def carried_kbps(
+    programs: tuple[Program, Program], link: LinkSpec, hop_ns: int
+) -> tuple[float, ...]:
+    """What each medium can carry of such packets in kbit/s, counted like `offered_kbps`."""
+    return link.air(payload_bits(programs)[1], hop_ns).rate_kbps
+
+
+__all__ = [
+    "Acl",
+    "Cis",
+    "ConstantRate",
+    "IdealLink",
+    "LinkSpec",
+    "Nfmi",
+    "Tdma",
+    "carried_kbps",
+    "offered_kbps",
+    "payload_bits",
+]

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from hasim.codecs import CodecSpec
 from hasim.codecs.pcm import Pcm
+from hasim.links.air import Air, Piece
 from hasim.losses import Gilbert, LossSpec
 from hasim.spec import Spec
 
@@ -45,3 +46,33 @@ class ConstantRate(Spec):
     def airtime_ns(self, payload_bits: int) -> int:
         """Time that each piece of a payload occupies the medium, rounded up to nanoseconds."""
         return ceil(self.packet_bits(payload_bits) * 10**6 / Fraction(str(self.rate_kbps)))
+
+    def air(self, bits: list[list[int]], hop_ns: int) -> Air:
+        """The link with payloads of so many bits (by sending ear and channel) in every hop."""
+        by_ear = [
+            float(
+                sum(self.packets_per_hop * self.packet_bits(payload) for payload in ear if payload)
+                * 10**6
+                / hop_ns
+            )
+            for ear in bits
+        ]
+        half = self.duplex == "half"
+        return Air(
+            [[self._pieces(payload) for payload in ear] for ear in bits],
+            offered_kbps=(sum(by_ear),) if half else tuple(by_ear),
+            rate_kbps=(self.rate_kbps,) if half else (self.rate_kbps,) * 2,
+            shared=half,
+            attempts=self.attempts,
+            pause_ns=round(self.retry_spacing_ms * 1e6),
+            latency_ns=round(self.latency_ms * 1e6),
+            jitter_ns=round(self.jitter_ms * 1e6),
+        )
+
+    def _pieces(self, payload_bits: int) -> tuple[Piece, ...]:
+        airtime_ns, bits = self.airtime_ns(payload_bits), ceil(self.packet_bits(payload_bits))
+        count = self.packets_per_hop
+        return tuple(
+            Piece(airtime_ns, airtime_ns, bits, Fraction(number + 1, count))
+            for number in range(count)
+        )

@@ -9,6 +9,7 @@ from itertools import repeat
 import numpy as np
 
 from hasim.links import LinkSpec
+from hasim.links.air import Air
 from hasim.losses.bernoulli import independent
 from hasim.losses.process import DIRECTIONS, LossProcess
 
@@ -23,22 +24,21 @@ class Fate:
     attempts: int
     lost: tuple[LossProcess, LossProcess]  # one call per attempt
     ack_lost: tuple[Iterator[bool], Iterator[bool]]  # one item per attempt that arrived
-    delay_ns: Callable[
-        [int, int, int, int], int
-    ]  # of (sender, frame, channel, piece), beyond the airtime
+    jitter_ns: Callable[[int, int, int, int], int]  # of (sender, frame, channel, piece)
+    late: bool = False  # what arrives does so as if at the last attempt there may be
 
 
-def drawn(link: LinkSpec, stream: Stream, frames: int, channels: int) -> Fate:
+def drawn(link: LinkSpec, air: Air, stream: Stream, frames: int) -> Fate:
     """Losses and jitter, from the streams "loss/...", "ack/..." and "jitter/<direction>"."""
     left, right = DIRECTIONS
-    size = (frames, channels, link.packets_per_hop)
-    latency_ns, jitter_ns = _ns(link.latency_ms), _ns(link.jitter_ms)
-    delay = []
-    for direction in DIRECTIONS:
-        jitter = stream(f"jitter/{direction}").integers(0, jitter_ns, size, endpoint=True)
-        delay.append((latency_ns + jitter).tolist())
+    pieces = max((len(pieces) for ear in air.payloads for pieces in ear), default=1)
+    size = (frames, len(air.payloads[0]), pieces)
+    jitters = [
+        stream(f"jitter/{direction}").integers(0, air.jitter_ns, size, endpoint=True).tolist()
+        for direction in DIRECTIONS
+    ]
     return Fate(
-        link.attempts,
+        air.attempts,
         (
             link.loss.process(stream(f"loss/{left}"), left),
             link.loss.process(stream(f"loss/{right}"), right),
@@ -47,32 +47,27 @@ def drawn(link: LinkSpec, stream: Stream, frames: int, channels: int) -> Fate:
             independent(link.ack_loss, stream(f"ack/{left}")),
             independent(link.ack_loss, stream(f"ack/{right}")),
         ),
-        lambda sender, frame, channel, piece: delay[sender][frame][channel][piece],
+        lambda sender, frame, channel, piece: jitters[sender][frame][channel][piece],
     )
 
 
-def slowest(link: LinkSpec, airtime_ns: list[list[int]]) -> Fate:
+def slowest(air: Air) -> Fate:
     """Everything arrives, but as late as it may: full jitter, and as if at its last attempt.
 
-    `airtime_ns` is by sender and channel. The medium is not occupied by the attempts before the
-    last.
+    The medium is not occupied by the attempts before the last.
     """
-    once_ns = _ns(link.latency_ms) + _ns(link.jitter_ms)
-    spacing_ns = _ns(link.retry_spacing_ms)
     return Fate(
         1,
         (_never, _never),
         (repeat(False), repeat(False)),
-        lambda sender, frame, channel, piece: (
-            once_ns + (link.attempts - 1) * (airtime_ns[sender][channel] + spacing_ns)
-        ),
+        lambda *packet: air.jitter_ns,
+        late=True,
     )
 
 
-def prompt(link: LinkSpec) -> Fate:
+def prompt() -> Fate:
     """Everything arrives at its first attempt, without jitter."""
-    once_ns = _ns(link.latency_ms)
-    return Fate(1, (_never, _never), (repeat(False), repeat(False)), lambda *packet: once_ns)
+    return Fate(1, (_never, _never), (repeat(False), repeat(False)), lambda *packet: 0)
 
 
 def nothing_arrives() -> Fate:
@@ -80,13 +75,9 @@ def nothing_arrives() -> Fate:
     return Fate(1, (_always, _always), (repeat(False), repeat(False)), lambda *packet: 0)
 
 
-def _never(frame: int) -> bool:
+def _never(frame: int, start_ns: int, bits: int) -> bool:
     return False
 
 
-def _always(frame: int) -> bool:
+def _always(frame: int, start_ns: int, bits: int) -> bool:
     return True
-
-
-def _ns(milliseconds: float) -> int:
-    return round(milliseconds * 1e6)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from math import inf
 from typing import ClassVar, Literal
 
 from hasim.codecs import CodecSpec
 from hasim.codecs.pcm import Pcm
+from hasim.links.air import Air, Piece
 from hasim.losses import NoLoss
 from hasim.spec import Spec
 
@@ -18,21 +18,12 @@ class IdealLink(Spec):
     kind: Literal["ideal"] = "ideal"
     codec: CodecSpec = Pcm()
 
-    # What `ConstantRate` asks for is given here.
-    rate_kbps: ClassVar[float] = inf
-    latency_ms: ClassVar[float] = 0.0
-    jitter_ms: ClassVar[float] = 0.0
-    duplex: ClassVar[Literal["half", "full"]] = "full"
-    packets_per_hop: ClassVar[int] = 1
-    attempts: ClassVar[int] = 1
-    retry_spacing_ms: ClassVar[float] = 0.0
     ack_loss: ClassVar[float] = 0.0
     loss: ClassVar[NoLoss] = NoLoss()
+    rate_kbps: ClassVar[float] = inf
 
-    def packet_bits(self, payload_bits: int) -> Fraction:
-        """The payload alone."""
-        return Fraction(payload_bits)
-
-    def airtime_ns(self, payload_bits: int) -> int:
+    def air(self, bits: list[list[int]], hop_ns: int) -> Air:
         """Nothing takes time."""
-        return 0
+        by_ear = tuple(float(sum(ear)) * 1e6 / hop_ns for ear in bits)
+        payloads = [[(Piece(0, 0, payload),) for payload in ear] for ear in bits]
+        return Air(payloads, by_ear, (inf, inf), shared=False)

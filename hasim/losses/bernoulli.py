@@ -21,7 +21,11 @@ class Bernoulli(Spec):
     def process(self, rng: Generator, direction: Direction) -> LossProcess:
         """Lost where a uniform value falls below the probability; more loss adds to those lost."""
         flags = independent(self.probability, rng)
-        return lambda frame: next(flags)
+        return lambda frame, start_ns, bits: next(flags)
+
+    def asked(self, frames: int) -> float:
+        """Share of attempts lost in the long run."""
+        return self.probability
 
 
 def independent(probability: float, rng: Generator) -> Iterator[bool]:

@@ -1,12 +1,15 @@
 """Bursts: a channel with a good and a bad state (Gilbert 1960; Elliott 1963).
 
-    p  probability of going from good to bad after an attempt
-    r  probability of going from bad to good after an attempt
+    p  probability of going from good to bad after a step
+    r  probability of going from bad to good after a step
     k  probability that an attempt made in the good state succeeds
     h  probability that an attempt made in the bad state succeeds
 
 The process emits from its current state and then moves, starting in the stationary distribution.
 Gilbert's simple channel has k = 1 and h = 0: what is lost is the bad state itself.
+
+A step is an attempt, or a fixed time: then the channel moves on whether anybody sends or not, and
+an attempt repeated within a burst is lost as well.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import Literal, Self
 from numpy.random import Generator
 from pydantic import Field, model_validator
 
-from hasim.losses.process import Direction, LossProcess
+from hasim.losses.process import MS_NS, Direction, InTime, LossProcess
 from hasim.spec import Spec
 
 
@@ -27,7 +30,9 @@ class Gilbert(Spec):
     kind: Literal["gilbert"] = "gilbert"
     mean_loss: float = Field(0.01, ge=0, le=1)
     mean_burst: float = Field(2.0, ge=1)
-    """Mean number of consecutive lost attempts."""
+    """Mean number of consecutive lost steps."""
+    step_ms: float | None = Field(None, gt=0, le=1000)
+    """Time of a step, whoever sends; null: a step for every attempt."""
 
     @model_validator(mode="after")
     def _bursts_long_enough(self) -> Self:
@@ -37,8 +42,54 @@ class Gilbert(Spec):
     def process(self, rng: Generator, direction: Direction) -> LossProcess:
         """Lost while the state is bad; at equal burst length, more loss adds to those lost."""
         p, r = transitions(self.mean_loss, self.mean_burst)
-        flags = gilbert_elliott(p, r, k=1.0, h=0.0, rng=rng)
-        return lambda frame: next(flags)
+        return _stepped(gilbert_elliott(p, r, k=1.0, h=0.0, rng=rng), self.step_ms)
+
+    def asked(self, frames: int) -> float:
+        """Share of attempts lost in the long run."""
+        return self.mean_loss
+
+
+class GilbertElliott(Spec):
+    """The same channel by its four probabilities, losing some in the good and not all in the bad
+    state (Elliott 1963)."""
+
+    kind: Literal["gilbert_elliott"] = "gilbert_elliott"
+    p: float = Field(0.02, ge=0, le=1)
+    """Probability of going from good to bad after a step."""
+    r: float = Field(0.25, ge=0, le=1)
+    """Probability of going from bad to good after a step."""
+    k: float = Field(1.0, ge=0, le=1)
+    """Probability that an attempt in the good state succeeds."""
+    h: float = Field(0.0, ge=0, le=1)
+    """Probability that an attempt in the bad state succeeds."""
+    step_ms: float | None = Field(None, gt=0, le=1000)
+    """Time of a step, whoever sends; null: a step for every attempt."""
+
+    @model_validator(mode="after")
+    def _it_moves(self) -> Self:
+        bad_share(self.p, self.r)
+        return self
+
+    def process(self, rng: Generator, direction: Direction) -> LossProcess:
+        """Every attempt succeeds with the probability of the state it is made in."""
+        if self.step_ms is None:
+            return _stepped(gilbert_elliott(self.p, self.r, self.k, self.h, rng), None)
+        # Attempts within a step share its state, but not their luck.
+        luck, moves = rng.spawn(2)
+        bad = InTime(gilbert_elliott(self.p, self.r, 1.0, 0.0, moves), round(self.step_ms * MS_NS))
+        succeeds = {False: self.k, True: self.h}
+        return lambda frame, start_ns, bits: bool(luck.random() >= succeeds[bad.at(start_ns)])
+
+    def asked(self, frames: int) -> float:
+        """Share of attempts lost in the long run."""
+        return mean_loss(self.p, self.r, self.k, self.h)
+
+
+def _stepped(flags: Iterator[bool], step_ms: float | None) -> LossProcess:
+    if step_ms is None:
+        return lambda frame, start_ns, bits: next(flags)
+    lost = InTime(flags, round(step_ms * MS_NS))
+    return lambda frame, start_ns, bits: lost.at(start_ns)
 
 
 def transitions(mean_loss: float, mean_burst: float) -> tuple[float, float]:

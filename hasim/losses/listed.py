@@ -20,4 +20,10 @@ class LossList(Spec):
 
     def process(self, rng: Generator, direction: Direction) -> LossProcess:
         """Every attempt of every piece of a named frame is lost, and nothing else."""
-        return frozenset(getattr(self, direction)).__contains__
+        named = frozenset(getattr(self, direction))
+        return lambda frame, start_ns, bits: frame in named
+
+    def asked(self, frames: int) -> float:
+        """Share of the run's frames that are named."""
+        named = (*self.left_to_right, *self.right_to_left)
+        return sum(frame < frames for frame in named) / (2 * frames)

@@ -17,4 +17,8 @@ class NoLoss(Spec):
 
     def process(self, rng: Generator, direction: Direction) -> LossProcess:
         """Never lost."""
-        return lambda frame: False
+        return lambda frame, start_ns, bits: False
+
+    def asked(self, frames: int) -> float:
+        """Share of attempts lost in the long run."""
+        return 0.0

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Generic, Literal, TypeVar
 
 Direction = Literal["left_to_right", "right_to_left"]
 DIRECTIONS: tuple[Direction, Direction] = ("left_to_right", "right_to_left")
 """By sending ear."""
 
-LossProcess = Callable[[int], bool]
-"""lost(frame): is the next attempt of this direction, which carries a piece of `frame`, lost?
+LossProcess = Callable[[int, int, int], bool]
+"""lost(frame, start_ns, bits): is the next attempt of this direction lost, which carries a piece
+of `frame`, begins at `start_ns`, and arrives only if none of `bits` is wrong?
 
-One call per attempt. A stochastic process takes the same number of random values for every attempt
-and looks at nothing else, so attempt i of a direction has the same fate whatever the packets carry.
+One call per attempt. A process of attempts takes the same number of random values for every one and
+looks at nothing else, so attempt i of a direction has the same fate whatever the packets carry. A
+process of time has a state for every moment, whoever sends then.
 """
+
+MS_NS = 1_000_000
+T = TypeVar("T")
+
+
+class InTime(Generic[T]):
+    """The states of a process, one for every step of time from 0 on, drawn when first asked for."""
+
+    def __init__(self, states: Iterator[T], step_ns: int) -> None:
+        self._states = states
+        self._step_ns = step_ns
+        self._known: list[T] = []
+
+    def at(self, time_ns: int) -> T:
+        """The state at a moment, which may lie before moments asked for earlier."""
+        step = time_ns // self._step_ns
+        if step >= len(self._known):
+            self._known.extend(islice(self._states, step + 1 - len(self._known)))
+        return self._known[step]

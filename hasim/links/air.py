@@ -1,0 +1,113 @@
+"""A link as it is played: the payloads of one run laid out on the air.
+
+Whoever plays it asks five things: in which pieces a payload travels, when a piece may be sent for
+the first time, until when, how long it occupies the medium, and when it arrives. Here everything
+may be sent whenever the medium is free; the links with a rhythm of their own say otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+from typing import NamedTuple
+
+NEVER = 2**63 - 1
+
+
+class Piece(NamedTuple):
+    """A part of a payload that travels in a packet of its own."""
+
+    airtime_ns: int
+    occupied_ns: int  # airtime, acknowledgement and spaces: nobody else may send
+    bits: int  # of which none may be wrong
+    captured: Fraction = Fraction(1)  # share of the hop that has to be captured first
+
+
+class Entry(NamedTuple):
+    """How a piece that was handed over fits into the link's schedule."""
+
+    begin_ns: int  # first attempt not before
+    until_ns: int = NEVER  # no attempt at or after
+    due_ns: int = 0  # what came is handed out at this time or, where it came later, then
+
+
+class Slots(NamedTuple):
+    """Times at which the ears may begin to send: in turns, left before right, every period anew."""
+
+    period_ns: int
+    anchor_ns: int
+    count: int  # of each ear, in every period
+    pitch_ns: int  # from one slot of an ear to its next
+    second_ns: int  # from the left ear's slot to the right ear's
+
+    def next_ns(self, ear: int, now_ns: int) -> int:
+        """The ear's first slot that begins at `now_ns` or later."""
+        first_ns = self.anchor_ns + ear * self.second_ns
+        period, within_ns = divmod(now_ns - first_ns, self.period_ns)
+        slot = -(-within_ns // self.pitch_ns)
+        if slot >= self.count:
+            period, slot = period + 1, 0
+        return first_ns + period * self.period_ns + slot * self.pitch_ns
+
+    def later_ns(self, ear: int, now_ns: int, slots: int) -> int:
+        """So many slots of the ear after the one that begins at `now_ns`."""
+        for _ in range(slots):
+            now_ns = self.next_ns(ear, now_ns + 1)
+        return now_ns
+
+
+Booked = dict[tuple[int, int], int]
+"""(sending ear, event) -> pieces that have their place in it."""
+
+
+@dataclass(frozen=True)
+class Air:
+    """A link that may send whenever its medium is free."""
+
+    payloads: list[list[tuple[Piece, ...]]]  # by sending ear and channel
+    offered_kbps: tuple[float, ...]  # by medium: what the ears want to send, without repeats
+    rate_kbps: tuple[float, ...]  # by medium: what it can carry, counted alike
+    shared: bool = True  # one medium for both directions
+    streaming: bool = True  # pieces of a hop may leave while it is being captured
+    attempts: int = 1  # of each piece
+    pause_ns: int = 0  # before a piece is sent again
+    latency_ns: int = 0  # from the last bit sent to its delivery
+    jitter_ns: int = 0
+    slots: Slots | None = None  # None: whenever the medium is free
+    opens_ns: int = (
+        0  # 0, or a sleeping medium wakes at multiples of this, and works till all is sent
+    )
+
+    @property
+    def period_ns(self) -> int:
+        """Time after which the link's rhythm repeats; 0 where it has none."""
+        return self.slots.period_ns if self.slots else self.opens_ns
+
+    def entry(self, sender: int, now_ns: int, booked: Booked) -> Entry:
+        """The place in the schedule of a piece that is handed over now."""
+        return Entry(now_ns)
+
+    def latest_end_ns(
+        self, sender: int, channel: int, piece: int, entry: Entry, end_ns: int
+    ) -> int:
+        """When the last attempt of a piece may end whose first one ended at `end_ns`."""
+        again_ns = self.payloads[sender][channel][piece].occupied_ns + self.pause_ns
+        return end_ns + (self.attempts - 1) * again_ns
+
+
+def octets_of(bits: int) -> int:
+    """Octets that hold so many bits."""
+    return -(-bits // 8)
+
+
+def fragments(octets: int, largest: int) -> list[tuple[int, Fraction]]:
+    """Sizes of the packets that carry a payload, each with the share of the payload up to its end.
+
+    All but the last are as large as may be. A payload of nothing still takes a packet.
+    """
+    count = max(1, ceil(octets / largest))
+    ends = [min(octets, (number + 1) * largest) for number in range(count)]
+    sizes = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+    whole = max(octets, 1)
+    return [(size, Fraction(end, whole)) for size, end in zip(sizes, ends, strict=True)]
