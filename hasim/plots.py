@@ -1,4 +1,4 @@
-"""Figures of a run: the scene from above, spectrograms, the first frames in time, masks, link loss.
+"""Figures of a run: scene, spectrograms, first frames, load, masks, comb filter, link loss.
 
 The door to matplotlib: arrays and records in, a `Figure` out (never pyplot, so no global state),
 and `png_bytes` makes the same bytes of the same figure. Colours are told apart by every reader
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy import ndarray
 
+from hasim.latency import comb_db
 from hasim.paired import in_words
 from hasim.timeline import Status, Timeline
 
@@ -227,6 +228,71 @@ def first_frames(timeline: Timeline, frames: int = 5) -> Figure:
     return figure
 
 
+def load(timeline: Timeline, window_s: float = 0.25) -> Figure:
+    """How busy both cores and the medium are, and how many frames each ear has in hand, released
+    but not finished, on average of every `window_s`."""
+    window_ns = round(window_s * 1e9)
+    end_ns = max(timeline.duration_ns, int(timeline.finished_ns.max()))
+    edges_ns = np.append(np.arange(0, end_ns, window_ns), end_ns)
+    figure = _figure(10.0, 4.8)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2], squeeze=True)
+    spans = {
+        f"{EARS[ear]} core": timeline.steps[timeline.steps["ear"] == ear] for ear in (0, 1)
+    } | {
+        f"{EARS[ear]} sends": timeline.packets[timeline.packets["sender"] == ear] for ear in (0, 1)
+    }
+    for number, (label, records) in enumerate(spans.items()):
+        busy_ns = np.diff(_covered_ns(records["start_ns"], records["end_ns"], edges_ns))
+        share = busy_ns / np.diff(edges_ns)
+        style = "-" if number < 2 else ":"
+        above.stairs(
+            100 * share,
+            edges_ns / 1e9,
+            baseline=None,
+            color=EAR_COLOURS[number % 2],
+            linestyle=style,
+            linewidth=1.5,
+            label=label,
+        )
+    above.set(ylabel="busy (%)", ylim=(0, 105))
+    above.set_title(f"Averages over {window_s:g} s", loc="left")
+    above.grid(color="#dddddd", linewidth=0.6)
+    above.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, fontsize=8, frameon=False)
+    for ear in (0, 1):
+        done = timeline.computed[ear]
+        held = timeline.released_ns[ear, done], timeline.finished_ns[ear, done]
+        mean = np.diff(_covered_ns(*held, edges_ns)) / np.diff(edges_ns)
+        below.stairs(mean, edges_ns / 1e9, baseline=None, color=EAR_COLOURS[ear], linewidth=1.5)
+    below.set(xlabel="time (s)", ylabel="frames in hand", xlim=(0, end_ns / 1e9))
+    below.set_ylim(bottom=0)
+    below.grid(color="#dddddd", linewidth=0.6)
+    return figure
+
+
+def comb(latency_ms: float, gains_db: tuple[float, ...] = (0.0, -10.0, 10.0)) -> Figure:
+    """What an open ear hears of direct plus processed sound that is late by `latency_ms`."""
+    figure = _figure(8.0, 3.8)
+    axes = figure.add_subplot()
+    top_hz = min(8000.0, 10_000 / max(latency_ms, 0.01))
+    frequency_hz = np.linspace(0, top_hz, 4000)
+    for gain_db, colour in zip(gains_db, ("#000000", *EAR_COLOURS), strict=True):
+        level_db = comb_db(frequency_hz, latency_ms, gain_db)
+        label = f"processed {_signed(gain_db)} dB" if gain_db else "equal levels"
+        axes.plot(frequency_hz, np.maximum(level_db, -40), color=colour, label=label, linewidth=1.2)
+    notch_hz = 500 / latency_ms if latency_ms > 0 else float("inf")
+    axes.set(
+        xlabel="frequency (Hz)",
+        ylabel="level against the direct sound alone (dB)",
+        xlim=(0, top_hz),
+        ylim=(-40, 15),
+    )
+    first = f", first notch at {notch_hz:.3g} Hz" if notch_hz <= top_hz else ""
+    axes.set_title(f"Direct and processed sound in an open ear, {latency_ms:.3g} ms late{first}")
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.legend(loc="lower right", fontsize=8)
+    return figure
+
+
 def link_loss(timeline: Timeline, window_s: float = 1.0) -> Figure:
     """Share of frames without the partner's packet in a sliding window; the fate of each frame."""
     rows = [
@@ -419,6 +485,18 @@ def _figure(width_in: float, height_in: float) -> Figure:
     figure = Figure(figsize=(width_in, height_in), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def _covered_ns(start_ns: ndarray, end_ns: ndarray, until_ns: ndarray) -> ndarray:
+    """How much of the spans lies before each time; where they overlap, all of them count."""
+    starts, ends = np.sort(start_ns), np.sort(end_ns)
+
+    def before(edges_ns: ndarray) -> ndarray:
+        """Sum over all edges that have passed of the time since."""
+        passed = np.searchsorted(edges_ns, until_ns)
+        return until_ns * passed - np.concatenate([[0], np.cumsum(edges_ns)])[passed]
+
+    return before(starts) - before(ends)
 
 
 def _spectrogram(signal: ndarray, sample_rate_hz: int, window: int = 512) -> ndarray:

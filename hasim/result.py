@@ -142,9 +142,12 @@ def figures(result: RunResult) -> dict[str, Figure]:
             {named[name]: result.audio[name] for name in named}, rate_hz
         ),
         "first_frames": plots.first_frames(result.timeline),
+        "load": plots.load(result.timeline),
     }
     if result.masks:
         drawn["masks"] = plots.masks(result.masks, result.timeline.hop_ns / 1e9, rate_hz)
+    if "latency_ms" in result.numbers:
+        drawn["comb"] = plots.comb(result.numbers["latency_ms"])
     if result.timeline.channels:
         drawn["link_loss"] = plots.link_loss(result.timeline)
     return drawn

@@ -22,7 +22,8 @@ def test_every_figure_is_a_png_of_the_same_bytes_each_time():
     first = {name: plots.png_bytes(f) for name, f in figures(example_result(40)).items()}
     again = {name: plots.png_bytes(f) for name, f in figures(example_result(40)).items()}
     assert first == again
-    assert set(first) == {"scene", "spectrograms", "first_frames", "masks", "link_loss"}
+    names = {"scene", "spectrograms", "first_frames", "load", "masks", "comb", "link_loss"}
+    assert set(first) == names
     for picture in first.values():
         assert picture.startswith(b"\x89PNG")
         assert b"Software" not in picture
@@ -34,6 +35,11 @@ def test_axes_carry_units():
     assert labels(drawn["spectrograms"]) >= {"time (s)", "frequency (kHz)", "level (dB)"}
     assert labels(drawn["masks"]) >= {"time (s)", "frequency (kHz)", "mask"}
     assert labels(drawn["first_frames"]) == {"time (ms)"}
+    assert labels(drawn["load"]) == {"busy (%)", "frames in hand", "time (s)"}
+    assert labels(drawn["comb"]) == {
+        "frequency (Hz)",
+        "level against the direct sound alone (dB)",
+    }
     assert labels(drawn["link_loss"]) == {"time (s)", "late or lost (%)"}
 
 
@@ -119,3 +125,30 @@ def test_all_figures_of_a_run_take_less_than_four_seconds():
     seconds = perf_counter() - start
     print(f"\n8 s of sound: {seconds:.2f} s for {sum(sizes) / 1e6:.1f} MB of figures")
     assert seconds < 4
+
+
+def test_load_is_the_share_of_time_and_adds_up_to_what_was_computed():
+    timeline = example_timeline(100)
+    figure = plots.load(timeline, window_s=0.25)
+    left = figure.axes[0].patches[0].get_data()
+    spent_ns = np.sum(left.values / 100 * np.diff(left.edges)) * 1e9
+    steps = timeline.steps[timeline.steps["ear"] == 0]
+    assert spent_ns == pytest.approx(np.sum(steps["end_ns"] - steps["start_ns"]), rel=1e-12)
+    in_the_middle = 100 * 10_000_000 / HOP_NS  # STEPS take so long in every hop
+    assert np.median(left.values) == pytest.approx(in_the_middle, rel=0.05)
+
+
+def test_a_span_across_windows_is_shared_out():
+    edges = np.array([0, 10, 20, 30])
+    covered = plots._covered_ns(np.array([25, 5]), np.array([26, 18]), edges)
+    assert covered.tolist() == [0, 5, 13, 14]
+    overlapping = plots._covered_ns(np.array([0, 5]), np.array([15, 25]), edges)
+    assert overlapping.tolist() == [0, 15, 30, 35]
+
+
+def test_comb_says_where_its_first_notch_is():
+    (axes,) = plots.comb(10.0).axes
+    assert axes.get_title().endswith("10 ms late, first notch at 50 Hz")
+    level_db = axes.lines[0].get_ydata()
+    assert level_db.max() == pytest.approx(6.02, abs=0.01)
+    assert plots.comb(0.0).axes[0].get_title().endswith("0 ms late")

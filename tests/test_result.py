@@ -31,7 +31,8 @@ FILES = {
     "noisy.wav",
     "enhanced.wav",
     "target.wav",
-    *(f"figures/{n}.png" for n in ("scene", "spectrograms", "first_frames", "masks", "link_loss")),
+    *(f"figures/{n}.png" for n in ("scene", "spectrograms", "first_frames", "load", "masks")),
+    *(f"figures/{n}.png" for n in ("comb", "link_loss")),
 }
 
 
