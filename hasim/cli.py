@@ -12,6 +12,7 @@ import dataclasses
 import errno
 import json
 import os
+import signal
 import sys
 import time
 import warnings
@@ -261,7 +262,7 @@ def sweep(
     if not quiet:
         _say(told)
     try:
-        with _progress(quiet) as progress:
+        with _progress(quiet) as shown, _stoppable(shown) as progress:
             tally = sweeps.sweep(
                 plan,
                 folder,
@@ -329,6 +330,35 @@ def _progress(quiet: bool) -> Iterator[Callable[[Any], None]]:
         )
 
 
+@contextmanager
+def _stoppable(progress: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:
+    """Progress that also stops a study whose signal was lost.
+
+    A signal raises its exception wherever Python is, and within a finaliser Python drops it; the
+    next row raises it again.
+    """
+    caught: list[int] = []
+    honest = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in honest.items() if callable(handler)}
+
+    def remember(number: int, frame: Any) -> None:
+        caught.append(number)
+        handlers[signal.Signals(number)](number, frame)
+
+    def report(tally: Any) -> None:
+        for number in caught:
+            handlers[signal.Signals(number)](number, None)
+        progress(tally)
+
+    for number in handlers:
+        signal.signal(number, remember)
+    try:
+        yield report
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 def _say_outcome(tally: Any, folder: Path, as_json: bool) -> None:
     """What a study has done; exit code 1 where a part of it failed."""
     if as_json:
@@ -384,7 +414,7 @@ def search(
     plan = axes.plan(file, over=over or (), seeds=seeds, set=settings or (), whole=False)
     folder = out or Path("runs") / f"{plan.name}-search"
     try:
-        with _progress(quiet) as progress, _usage():
+        with _progress(quiet) as shown, _stoppable(shown) as progress, _usage():
             tally = searches.search(
                 plan,
                 folder,

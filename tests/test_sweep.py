@@ -360,6 +360,24 @@ def test_exit_codes_of_a_sweep(tiny, tmp_path):
     assert _hasim("sweep", tiny, *nowhere).exit_code == 4
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_python_drops_stops_the_sweep_at_the_next_row(tiny, tmp_path, monkeypatch):
+    class Dying:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    honest = experiment.play_time
+    monkeypatch.setattr(experiment, "play_time", lambda scenario: (Dying(), honest(scenario))[1])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        answer = _hasim("sweep", tiny, "--seeds", 5, "--jobs", 1, "--out", tmp_path / "out")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert answer.exit_code == 130
+    assert "the same command goes on from there" in answer.stderr
+    assert 1 <= len(store.read(tmp_path / "out").rows) < 5
+
+
 def test_export_from_the_command_line(tiny, tmp_path):
     _hasim("sweep", tiny, "--over", OVER[0], "--jobs", 1, "--out", tmp_path / "out")
     answer = _hasim("export", tmp_path / "out", "--format", "json")
@@ -486,8 +504,11 @@ def test_killed_ten_times_the_table_is_the_same(longer, tmp_path, jobs):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_politely_it_says_how_to_go_on(longer, tmp_path, sent, code):
+    # A shell may have started these tests deaf to SIGINT, and what they start inherits that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     command = ("sweep", longer, "--over", OVER[0], "--seeds", 40, "--quiet", "--jobs", 1)
     process = _started(*command, "--out", tmp_path / "out", cache=tmp_path / "cache")
+    signal.signal(signal.SIGINT, before)
     while not _count(tmp_path / "out"):
         time.sleep(0.1)
     process.send_signal(sent)
