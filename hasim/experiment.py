@@ -23,11 +23,12 @@ from hasim.masks import OracleMask, oracle_mask
 from hasim.memory import Ledger
 from hasim.metrics import Judged, Unscored
 from hasim.nodes import Enhanced, Masks
+from hasim.nodes.filtering import MaskDrivenNode
 from hasim.program import Program, macs_per_frame
 from hasim.result import RunResult
 from hasim.scenario import Scenario
 from hasim.scene import Scene, render
-from hasim.stft import analyse, frames_for, synthesise
+from hasim.stft import analyse, analysis_window, frames_for, synthesise
 from hasim.timeline import Status, Timeline
 
 Progress = Callable[[str], None]
@@ -85,12 +86,24 @@ def enhance(scenario: Scenario, scene: Scene, timeline: Timeline) -> tuple[Enhan
     frame)."""
     mics = analyse(scene.mixture, scenario.front_end)
     exchange = Exchange(timeline, scenario.link.codec, scenario.front_end, mics, scene.mixture)
-    return scenario.algorithm.enhance(mics, exchange, mask_source(scenario, scene)), mics
+    return scenario.algorithm.enhance(mics, exchange, mask_source(scenario, scene, timeline)), mics
 
 
-def mask_source(scenario: Scenario, scene: Scene) -> Masks:
-    """Where the scenario's masks come from: here, from speech and noise at each ear's reference."""
-    kind: OracleMask = getattr(scenario.algorithm, "oracle_mask", "irm1")
+def mask_source(scenario: Scenario, scene: Scene, timeline: Timeline) -> Masks:
+    """Where the scenario's masks come from: speech and noise at each ear's reference, or trained
+    networks, which rest in frames that the device skipped.
+
+    Raises InputError for weights that cannot be used.
+    """
+    spec = scenario.algorithm
+    if isinstance(spec, MaskDrivenNode) and spec.masks == "trained":
+        from hasim.models.estimator import estimator, networks
+
+        assert spec.weights is not None  # the Spec sees to it
+        found = networks(spec.weights, groups=spec.groups, bins=scenario.front_end.bins)
+        window_energy = float(np.sum(analysis_window(scenario.front_end) ** 2))
+        return estimator(found, window_energy, timeline.computed)
+    kind: OracleMask = getattr(spec, "oracle_mask", "irm1")
 
     def oracle(network: str, *inputs: ndarray) -> ndarray:
         speech = analyse(scene.target.full[:, 0], scenario.front_end)

@@ -218,7 +218,8 @@ def _rooted(value: Any, folder: Path) -> Any:
 
 def _missing_files(scenario: Scenario, root: Node) -> Iterator[Problem]:
     for key, path in _paths(scenario, ()):
-        if not path.is_file():
+        is_folder_of_weights = key[-1] == "weights" and path.is_dir()
+        if not path.is_file() and not is_folder_of_weights:
             node, _ = find(root, key)
             wrong = "a folder, not a file" if path.is_dir() else "no such file"
             yield Problem(node.place, ".".join(key), wrong, str(path), _similar_file(path))

@@ -3,22 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy import ndarray
 
-from hasim.models.weights import MaskNetwork
+from hasim.models.weights import MaskNetwork, load
+from hasim.spec import InputError
+
+
+def networks(path: Path, *, groups: int, bins: int) -> dict[str, MaskNetwork]:
+    """The networks of a weights file, or of all weights files of a folder, by their role.
+
+    Roles are "sn_dnn" and "mn_dnn" (also for the compact one). What a scenario says about its
+    networks must be true of them: `groups` of the multi-node network (0: not compact), and `bins`
+    of the front end. InputError where it is not, and for files that are not weights.
+    """
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"{path}: no weights (*.safetensors) in this folder")
+    found: dict[str, MaskNetwork] = {}
+    for file in files:
+        try:
+            network = load(file)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            said = str(error) if type(error) is ValueError else f"{file}: damaged ({error!r})"
+            raise InputError(said) from error
+        role = network.spec.kind.removeprefix("compact_")
+        if role in found:
+            raise InputError(f"{file}: a second {role} in the same folder; keep one")
+        if network.spec.bins != bins:
+            raise InputError(
+                f"{file}: made for {network.spec.bins} bins, front_end has {bins} (window / 2 + 1)"
+            )
+        has = getattr(network.spec, "groups", 0)
+        if role == "mn_dnn" and has != groups:
+            raise InputError(f"{file}: has groups {has}, but algorithm.groups is {groups}")
+        found[role] = network
+    return found
 
 
 def estimator(
-    networks: Mapping[str, MaskNetwork], window_energy: float = 192.0
+    networks: Mapping[str, MaskNetwork],
+    window_energy: float = 192.0,
+    computed: ndarray | None = None,
 ) -> Callable[..., ndarray]:
     """A function masks(network, *spectra) -> (ear, bin, frame), for spectra (ear, bin, frame) each.
 
     The first spectrum is the ear's own, the second (for the MN-DNN) what came from the other ear.
     `window_energy` is the sum of the squared analysis window; the networks were trained with the
     512-sample Hann window's 192, and magnitudes are scaled to what that window would have given.
-    Ears are computed together and do not see one another. ValueError for a network not given.
+    In frames that are not `computed` (ear, frame) the network does not step: its state and its mask
+    stay, the mask being 0 before the first step. Ears do not see one another. InputError for a
+    network not given.
     """
     import torch
 
@@ -26,13 +63,30 @@ def estimator(
 
     def masks(network: str, *spectra: ndarray) -> ndarray:
         if network not in networks:
-            raise ValueError(
+            raise InputError(
                 f"no trained network {network}; there are {', '.join(networks) or 'none'}"
             )
         magnitude = scale * np.abs(np.stack(spectra, axis=1))  # (ear, channel, bin, frame)
         features = torch.from_numpy(np.swapaxes(magnitude, -1, -2).astype(np.float32))
         with torch.inference_mode():
-            found = networks[network](features)  # (ear, frame, bin)
-        return np.swapaxes(found.numpy(), -1, -2).astype(float)
+            if computed is None or computed.all():
+                found = networks[network](features).numpy()  # (ear, frame, bin)
+            else:
+                found = np.stack(
+                    [
+                        _held(networks[network], ear, there)
+                        for ear, there in zip(features, computed, strict=True)
+                    ]
+                )
+        return np.swapaxes(found, -1, -2).astype(float)
+
+    def _held(network: MaskNetwork, features: torch.Tensor, there: ndarray) -> ndarray:
+        """(frame, bin) of one ear: the network runs through the frames that are there."""
+        steps = np.cumsum(there)  # (frame,): how many the network has made
+        result = np.zeros((len(there), features.shape[-1]), dtype=np.float32)
+        if steps[-1]:
+            stepped = network(features[:, torch.from_numpy(there)][None])[0].numpy()
+            result[steps > 0] = stepped[steps[steps > 0] - 1]
+        return result
 
     return masks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
@@ -48,9 +49,11 @@ class MaskDrivenNode(Spec):
     """Masks, covariances and a spatial filter: what the nodes of the TANGO family have in
     common."""
 
-    masks: Literal["oracle"] = "oracle"
-    """Where the masks come from; oracle masks stand for a perfect network, at the network's
-    cost."""
+    masks: Literal["oracle", "trained"] = "oracle"
+    """Where the masks come from: oracle masks stand for a perfect network, at the network's cost;
+    trained ones come from the networks in `weights`."""
+    weights: Path | None = None
+    """For trained masks: a safetensors file, or a folder with one for each network."""
     oracle_mask: OracleMask = "irm1"
     """Ideal ratio mask of amplitudes or powers, ideal binary, ideal amplitude, phase-sensitive
     mask."""
@@ -63,6 +66,12 @@ class MaskDrivenNode(Spec):
     mu: float = Field(1.0, ge=0, le=1000)
     """Noise reduction against speech distortion; 1 is the Wiener filter."""
     covariance: CovarianceSpec = Recursive()
+
+    @model_validator(mode="after")
+    def _trained_masks_have_weights(self) -> Self:
+        if self.masks == "trained" and self.weights is None:
+            raise ValueError("weights: must name a file or a folder with masks: trained (got null)")
+        return self
 
     def network(self, name: cost.Network, front_end: FrontEndSpec) -> Compute:
         """One run of a mask network."""
