@@ -21,10 +21,11 @@ from numpy.random import Generator
 from pydantic import Field, model_validator
 
 from hasim.losses.process import MS_NS, Direction, InTime, LossProcess
+from hasim.presets import PresetLoss
 from hasim.spec import Spec
 
 
-class Gilbert(Spec):
+class Gilbert(PresetLoss):
     """Two-state bursts by mean loss and mean burst length (Gilbert 1960), one step per attempt."""
 
     kind: Literal["gilbert"] = "gilbert"

@@ -17,14 +17,14 @@ from numpy.random import Generator
 from pydantic import Field
 
 from hasim.losses.process import MS_NS, Direction, InTime, LossProcess
-from hasim.spec import Spec
+from hasim.presets import PresetLoss
 
 THERMAL_NOISE_DBM_PER_HZ = -174.0
 TYPICAL_BITS = 2080
 """Of a Bluetooth LE packet of 250 octets, where a loss rate has to be stated without a packet."""
 
 
-class Snr(Spec):
+class Snr(PresetLoss):
     """Bit errors by the signal-to-noise ratio; the shadowing has a state for every millisecond."""
 
     kind: Literal["snr"] = "snr"
