@@ -112,9 +112,13 @@ def _set_entry(node: Node, shape: Shape, path: tuple[str, ...], depth: int, valu
 
 
 def _set_kind(node: Node, shape: Shape, value: Node) -> Node:
-    """A copy of the mapping `node` with another kind, less the keys that only the old kind has."""
+    """A copy of the mapping `node` with another kind, less the keys that only the old kind has.
+
+    Of a preset it is none any more.
+    """
     assert isinstance(node.value, dict)
-    items = {**node.value, "kind": value}
+    items = {key: item for key, item in node.value.items() if key != "preset"}
+    items["kind"] = value
     kinds = shape.kinds()
     if isinstance(value.value, str) and value.value in kinds:
         known = kinds[value.value].known_keys()

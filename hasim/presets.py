@@ -4,8 +4,8 @@ A mapping in a scenario that names one (`{preset: ref-stm32u575-160, battery: {p
 is filled with its values before it is read; what stands beside the name goes before the preset. So
 a resolved scenario holds every value itself, and the name only says where they come from.
 
-`ref-...` was measured and published, `ds-...` stands in a data sheet, `class-...` is a claim of a
-vendor or our estimate. None of them claims to be a hearing aid that one can buy.
+`ref-...` was measured and published or is a standard, `class-...` is a claim of a vendor or our
+estimate. None of them claims to be a hearing aid that one can buy.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
 from pydantic import Field, model_validator
 
@@ -75,6 +75,29 @@ def names(shelf: Shelf) -> tuple[str, ...]:
     """The presets on a shelf, sorted; nothing is read but the folder."""
     folder = Path(__file__).parent / FOLDERS[shelf]
     return tuple(sorted(file.stem for file in folder.glob("*.yaml")))
+
+
+if TYPE_CHECKING:
+    LinkPreset: TypeAlias = str
+    LossPreset: TypeAlias = str
+else:
+    LinkPreset, LossPreset = Literal[names("links")], Literal[names("losses")]
+
+
+class PresetLink(FromShelf):
+    """A link that a preset may fill."""
+
+    shelf: ClassVar[Shelf] = "links"
+
+    preset: LinkPreset | None = None
+
+
+class PresetLoss(FromShelf):
+    """Losses that a preset may fill."""
+
+    shelf: ClassVar[Shelf] = "losses"
+
+    preset: LossPreset | None = None
 
 
 @cache

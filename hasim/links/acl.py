@@ -18,10 +18,10 @@ from hasim.codecs.pcm import Pcm
 from hasim.links.air import Air, Booked, Entry, Piece, fragments, octets_of
 from hasim.links.le_phy import INTER_FRAME_NS, RATE_KBPS, Phy, airtime_ns, exposed_bits
 from hasim.losses import Gilbert, LossSpec
-from hasim.spec import Spec
+from hasim.presets import PresetLink
 
 
-class Acl(Spec):
+class Acl(PresetLink):
     """A connection on which each packet is acknowledged by an empty one."""
 
     kind: Literal["acl"] = "acl"

@@ -36,13 +36,13 @@ from hasim.links.le_phy import (
     exposed_bits,
 )
 from hasim.losses import Gilbert, LossSpec
-from hasim.spec import Spec
+from hasim.presets import PresetLink
 
 SEGMENT_OCTETS = 5
 """Segment header and time offset before each framed piece."""
 
 
-class Cis(Spec):
+class Cis(PresetLink):
     """A connected isochronous stream in both directions."""
 
     kind: Literal["cis"] = "cis"

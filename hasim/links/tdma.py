@@ -19,10 +19,10 @@ from hasim.codecs import CodecSpec
 from hasim.codecs.pcm import Pcm
 from hasim.links.air import Air, Booked, Entry, Piece, Slots, fragments, octets_of
 from hasim.losses import Bernoulli, Gilbert, LossSpec
-from hasim.spec import Spec
+from hasim.presets import PresetLink
 
 
-class HopSlots(Spec):
+class HopSlots(PresetLink):
     """What the links with slots in the hop have in common."""
 
     phy_kbps: float
