@@ -11,14 +11,14 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic.json_schema import GenerateJsonSchema
 
 from hasim import overrides as settings_from_outside
 from hasim.devices import DevicesSpec
-from hasim.links import ConstantRate, LinkSpec
+from hasim.links import ConstantRate, LinkSpec, offered_kbps
 from hasim.metrics import MetricName, ScoringSpec
 from hasim.mistakes import Shape, close_match, explain, find
 from hasim.nodes import AlgorithmSpec, MnTango
@@ -49,6 +49,18 @@ class Scenario(Spec):
     playout: PlayoutSpec = PlayoutSpec()
     metrics: tuple[MetricName, ...] = ("si_sdr", "si_sir", "si_sar", "stoi", "pesq", "snr", "cues")
     scoring: ScoringSpec = ScoringSpec()
+
+    @model_validator(mode="after")
+    def _link_carries_the_hops(self) -> Self:
+        """A rhythm of the link that no payload of this algorithm can follow is a mistake."""
+        program = self.algorithm.program(self.front_end, self.link.codec)
+        offered_kbps((program, program), self.link, self.hop_ns)
+        return self
+
+    @property
+    def hop_ns(self) -> int:
+        """From one frame to the next."""
+        return self.front_end.hop * 1_000_000_000 // self.sample_rate_hz
 
 
 class ScenarioError(ValueError):
