@@ -549,6 +549,50 @@ def compare(
     typer.echo("bold: the interval leaves out zero", err=True)
 
 
+links = typer.Typer(no_args_is_help=True, help="The radio between the ears.")
+app.add_typer(links, name="links")
+
+
+@links.command(epilog=_lines("Example:", "hasim links fit recorded.csv"))
+def fit(
+    ctx: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(metavar="TRACE", help="0 or 1 (lost) for every packet; text or CSV.")
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of lines.")
+    ] = False,
+) -> None:
+    """Fit a Gilbert channel to recorded losses: what to write under `link.loss`, with
+    intervals."""
+    ctx.ensure_object(dict)["json"] = as_json
+    from hasim.losses import fit_gilbert, read_trace
+    from hasim.spec import InputError
+
+    trace = read_trace(file)
+    if trace["left_to_right"] == trace["right_to_left"]:
+        del trace["right_to_left"]
+    try:
+        fits = {way: fit_gilbert(lost) for way, lost in trace.items()}
+    except ValueError as error:
+        raise InputError(f"{file}: {error}") from error
+    if as_json:
+        _print_json({way: dataclasses.asdict(found) for way, found in fits.items()})
+        return
+    for way, found in fits.items():
+        typer.echo(f"# {way}: " if len(fits) > 1 else "# ", nl=False)
+        typer.echo(f"{found.packets} packets, {found.bursts} bursts; 95 % intervals")
+        typer.echo("kind: gilbert")
+        for name in ("mean_loss", "mean_burst"):
+            value = getattr(found, name)
+            typer.echo(f"{name}: {value.value:.4g}  # {value.low:.4g} to {value.high:.4g}")
+        for name in ("p", "r"):
+            value = getattr(found, name)
+            typer.echo(f"# {name} = {value.value:.4g} ({value.low:.4g} to {value.high:.4g})")
+        seen = "bursts are plain" if found.evidence > 2 else "bursts are not proven"
+        typer.echo(f"# {seen}: log likelihood {found.evidence:.1f} above that of single losses")
+
+
 @contextmanager
 def _usage() -> Iterator[None]:
     """Unknown columns and the like are mistakes in the command, not in hasim."""

@@ -294,3 +294,20 @@ def test_signals_end_in_their_exit_code(number, code):
     _, errors = process.communicate(timeout=30)
     assert process.returncode == code
     assert "Traceback" not in errors
+
+
+def test_links_fit_prints_what_to_write_into_a_scenario(hasim, tmp_path):
+    from hasim.losses import Gilbert
+    from hasim.yaml_text import read
+
+    trace = tmp_path / "trace.txt"
+    trace.write_text("0 0 0 1 1 0 0 0 0 1 0 0 " * 50)
+    answer = hasim("links", "fit", trace)
+    assert answer.exit_code == 0
+    loss = Gilbert.model_validate(read(answer.stdout, "answer").root.plain())
+    assert loss.mean_loss == pytest.approx(0.25, abs=0.001)
+    assert loss.mean_burst == 1.5
+    told = json.loads(hasim("links", "fit", trace, "--json").stdout)
+    assert told["left_to_right"]["packets"] == 600
+    trace.write_text("0 0 0")
+    assert hasim("links", "fit", trace).exit_code == 4
