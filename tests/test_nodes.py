@@ -7,9 +7,10 @@ from typing import ClassVar, Literal
 import numpy as np
 import pytest
 
-from hasim.codecs import Float32, Pcm
+from hasim import filters
+from hasim.codecs import Adpcm, Allocated, BlockFloat, ErbBands, Float32, Lc3, MuLaw, Pcm
 from hasim.covariance import Recursive, Utterance
-from hasim.exchange import Exchange, filtered_lag_frames
+from hasim.exchange import NEVER, Exchange, Stale, StatsOnly, filtered_lag_frames
 from hasim.masks import oracle_mask
 from hasim.nodes import (
     Centralised,
@@ -37,11 +38,14 @@ EVERY = [Passthrough, Local, *LINKED]
 class Run:
     """A node on a synthetic scene."""
 
-    def __init__(self, node, rng, lost=None, codec=None, computed=None, target=None, noise=None):
+    def __init__(
+        self, node, rng, lost=None, codec=None, computed=None, target=None, noise=None, age=0
+    ):
         if target is None:
             target, noise = two_source_scene(rng, SAMPLES)
         self.codec = codec or Float32()
-        lags = {"z": filtered_lag_frames(self.codec, FRONT_END)}
+        lags = dict.fromkeys(("reference", "mics"), -age)
+        lags["z"] = filtered_lag_frames(self.codec, FRONT_END) - age
         losses = None if lost is None else dict.fromkeys(("reference", "mics", "z", "frame"), lost)
         timeline = hand_made_timeline(FRONT_END, SAMPLES, losses, lags, computed)
         mixture = target + noise
@@ -275,3 +279,245 @@ def test_frame_by_frame_gets_the_partners_previous_frame(rng):
 def test_frame_by_frame_refuses_samples():
     with pytest.raises(ValueError, match=r"link\.codec\.domain"):
         Echo().program(FrontEndSpec(), Pcm())
+
+
+CONCEALMENTS = ["zero", "repeat", "repeat_fade", "repeat_phase", "local_only", "predict"]
+POLICIES = [{}, {"exchange": {"kind": "stale", "frames": 2}}, {"learn_from": "late_too"}]
+
+
+def with_policy(kind, **settings):
+    return kind.model_validate({"covariance": {"tau_s": 0.3}} | settings)
+
+
+@pytest.mark.parametrize("kind", [MnTango, Tango])
+@pytest.mark.parametrize("concealment", CONCEALMENTS)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_concealment_is_linear_in_the_signals(kind, concealment, policy, rng):
+    """Superposition through whatever fills the gaps, copies of packets included."""
+    node = with_policy(kind, concealment=concealment, **policy)
+    codec = Pcm(bits=16, fec_bits=16, headroom_db=24)
+    age = node.exchange.age_frames
+    run = Run(node, rng, rng.random((2, FRAMES)) < 0.2, codec=codec, age=age)
+    through = run.enhanced.through(run.target) + run.enhanced.through(run.noise)
+    # The output is rounded and the parts are not: 16 bits and what the filters amplify of them
+    # leave -48 dB; a gap that is filled otherwise leaves -20.
+    error = np.sum(np.abs(through - run.output) ** 2) / np.sum(np.abs(run.output) ** 2)
+    assert 10 * np.log10(error) < -40
+
+
+@pytest.mark.parametrize("concealment", CONCEALMENTS)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_concealment_does_not_look_ahead(concealment, policy, rng):
+    target, noise = two_source_scene(rng, SAMPLES)
+    changed = target.copy()
+    changed[..., 8_000:] = 0.0
+    lost = rng.random((2, FRAMES)) < 0.2
+    node = with_policy(MnTango, concealment=concealment, **policy)
+    settings = {"codec": Float32(), "age": node.exchange.age_frames}
+    first, second = (
+        Run(node, rng, lost, target=x, noise=noise, **settings) for x in (target, changed)
+    )
+    frames = 8_000 // FRONT_END.hop
+    np.testing.assert_allclose(second.output[..., :frames], first.output[..., :frames], atol=1e-12)
+
+
+def test_an_erb_coded_partner_is_linear_as_well(rng):
+    run = Run(MnTango(covariance=FAST), rng, codec=ErbBands(bits=16, linear_bins=32, bands=16))
+    through = run.enhanced.through(run.target) + run.enhanced.through(run.noise)
+    error = np.sum(np.abs(through - run.output) ** 2) / np.sum(np.abs(run.output) ** 2)
+    assert 10 * np.log10(error) < -50
+
+
+def test_predicting_the_partner_changes_nothing_for_the_best_linear_filter(rng):
+    """With mu = 1 the SDW-MWF estimates the speech best in the mean square, and the best estimate
+    from the local signals is the best estimate from local and remote ones with the remote one
+    predicted. So `predict` is the local filter of the same covariances; the loading of R_n leaves
+    1e-4."""
+    node = MnTango(filter="sdw_mwf", concealment="predict", covariance=Utterance())
+    lost = np.zeros((2, FRAMES), dtype=bool)
+    lost[:, 40:50] = True
+    run = Run(node, rng, lost, codec=Float32(domain="spectrum"))
+    kept = np.delete(np.arange(FRAMES), np.s_[40:50])
+    local = Local(filter="sdw_mwf", covariance=Utterance())
+    weights = local.filter_weights(
+        run.mics[..., kept], run.mask[..., kept], np.ones((2, len(kept)), bool), 0.008
+    )
+    want = filters.apply(weights, run.mics)[..., 40:50]
+    np.testing.assert_allclose(run.output[..., 40:50], want, atol=1e-4 * np.abs(want).max())
+
+
+def test_what_two_microphones_determine_is_predicted_exactly(rng):
+    """Two sources, two local microphones, no other noise: the partner's signal follows from the
+    local ones, so the filter with the prediction does what it would with the signal."""
+    steering = rng.standard_normal((2, 5, 3)) + 1j * rng.standard_normal((2, 5, 3))
+    speech, noise = (s[:, :, None] * s[:, None].conj() for s in steering)
+    noise += 1e-9 * np.eye(3)
+    node = MnTango(concealment="predict", mu=0.5)
+    both = node._with_prediction(speech, noise)
+    sources = rng.standard_normal((2, 5, 1)) + 1j * rng.standard_normal((2, 5, 1))
+    heard = np.sum(steering * sources, axis=0)  # (bin, channel)
+    with_signal, predicted = (
+        np.sum(both[:, part].conj() * heard, axis=-1) for part in (slice(0, 3), slice(3, 6))
+    )
+    np.testing.assert_allclose(predicted, with_signal, rtol=1e-3)
+    assert not both[:, 5].any()
+
+
+def test_late_lessons_are_learnt_when_they_come(rng):
+    """Against a literal loop: at each frame, learn what has become known, oldest first."""
+    channels = rng.standard_normal((2, 3, 4, 30)) + 1j * rng.standard_normal((2, 3, 4, 30))
+    mask = rng.random((2, 4, 30))
+    known = np.arange(30) + rng.choice([0, 0, 1, 4], (2, 30))
+    known[rng.random((2, 30)) < 0.2] = NEVER
+    node = MnTango(covariance=FAST, filter="sdw_mwf")
+    weights = node.filter_weights(channels, mask, known < NEVER, 0.008, known=known)
+    forgetting = np.exp(-0.008 / 0.3)
+    for ear in (0, 1):
+        r_s, r_n = np.zeros((2, 4, 3, 3), dtype=complex)
+        for frame in range(30):
+            for lesson in np.flatnonzero(known[ear] == frame):
+                y = channels[ear, :, :, lesson].T
+                outer = y[:, :, None] * y[:, None].conj()
+                m = mask[ear, :, lesson][:, None, None]
+                r_s = forgetting * r_s + (1 - forgetting) * m**2 * outer
+                r_n = forgetting * r_n + (1 - forgetting) * (1 - m) ** 2 * outer
+            want = filters.weights("sdw_mwf", r_s, r_n)
+            np.testing.assert_allclose(weights[ear, frame], want, atol=1e-9)
+
+
+def test_stale_is_the_partner_delayed(rng):
+    """Filtering with frames two older is what filtering with a partner delayed by two hops is."""
+    node = MnTango(exchange=Stale(frames=2), covariance=FAST)
+    run = Run(node, rng, codec=Float32(domain="spectrum"), age=2)
+    older = np.roll(run.mics[::-1, :1], 2, axis=-1)
+    channels = np.concatenate([run.mics, older], axis=1)
+    update = np.ones((2, FRAMES), dtype=bool)
+    update[:, :2] = False
+    weights = node.filter_weights(channels, run.mask, update, 0.008)
+    want = filters.apply(weights, channels)
+    np.testing.assert_allclose(run.output[..., 2:], want[..., 2:], atol=1e-12)
+
+
+def test_stats_only_filters_local_signals_with_what_was_learnt_of_both(rng):
+    """Each frame's covariances hold the frames up to three before, local and remote of one time."""
+    node = MnTango(exchange=StatsOnly(frames=3), concealment="predict", covariance=FAST)
+    run = Run(node, rng, codec=Float32(domain="spectrum"), age=3)
+    channels = np.concatenate([run.mics, run.mics[::-1, :1]], axis=1)
+    learnt = node.filter_weights(
+        channels, run.mask, np.ones((2, FRAMES), bool), 0.008, solve=node._with_prediction
+    )[..., 3:5]
+    want = filters.apply(learnt[:, :-3], run.mics[..., 3:])
+    np.testing.assert_allclose(run.output[..., 3:], want, atol=1e-12)
+    assert not run.output[..., :3].any()  # nothing has been learnt yet
+
+
+def test_choices_that_do_not_go_together():
+    with pytest.raises(ValueError, match=r"concealment: must be predict.*got local_only"):
+        MnTango(exchange=StatsOnly())
+    with pytest.raises(ValueError, match=r"learn_from: must be in_time or late_too"):
+        MnTango(concealment="predict", learn_from="all")
+
+
+def lags(program):
+    return {step.channel: step.lag_frames for step in program if isinstance(step, Receive)}
+
+
+def test_older_frames_and_slow_codecs_shift_what_is_waited_for():
+    front_end, lc3 = FrontEndSpec(), Lc3.model_construct(frame_us=10_000, octets=40)
+    assert lags(MnTango(exchange=Stale(frames=2)).program(front_end, Pcm())) == {"reference": -2}
+    assert lags(Tango(exchange=Stale()).program(front_end, Pcm())) == {"z": 0}
+    assert lags(MnTango().program(front_end, lc3)) == {"reference": 1}
+    assert lags(Tango().program(front_end, lc3)) == {"z": 2}
+    dagger = InvertedDagger(exchange=Stale()).program(front_end, Pcm(domain="spectrum"))
+    assert lags(dagger) == {"reference": -1, "z": -1}
+
+
+def test_codecs_that_compute_are_charged_and_send_after_it():
+    program = MnTango().program(FrontEndSpec(), Adpcm())
+    assert program[0] == Compute("encode_reference", 8 * 256, "int16")
+    assert program[1] == Send("reference", 256 * 4 + 40, while_capturing=False)
+    assert Compute("decode_reference", 5 * 256, "int16") in program
+    with_copy = MnTango().program(FrontEndSpec(), Adpcm(fec_bits=2))
+    assert with_copy[0].macs == 2 * 8 * 256
+
+
+@pytest.mark.parametrize(("concealment", "step"), [("predict", "predict"), ("zero", None)])
+def test_concealment_is_charged(concealment, step):
+    node = MnTango(concealment=concealment)
+    names = [s.name for s in node.program(FrontEndSpec(), Pcm()) if isinstance(s, Compute)]
+    assert ("predict" in names) == (step is not None)
+    assert "covariance_fallback" not in names
+    assert "covariance_fallback" in [
+        s.name for s in MnTango().program(FrontEndSpec(), Pcm()) if isinstance(s, Compute)
+    ]
+
+
+def test_late_lessons_need_memory():
+    def ram(node):
+        return sum(item.bytes for item in node.memory(FrontEndSpec(), Pcm()))
+
+    assert ram(MnTango(learn_from="late_too")) - ram(MnTango()) == 4 * 8 * 5 * 257
+
+
+def test_allocated_bits_follow_the_filter(rng):
+    """The rehearsal's gains reach the codec: at one bit the error of the output is smaller than
+    with bits by level alone, over ten scenes by three standard errors."""
+    gains = []
+    for seed in range(10):
+        target, noise = two_source_scene(np.random.default_rng(seed), SAMPLES)
+        exact = Run(MnTango(covariance=FAST), rng, target=target, noise=noise).output
+        node = MnTango(covariance=FAST)
+        aware = Run(node, rng, codec=Allocated(bits=1), target=target, noise=noise)
+        masks = lambda network, *inputs, aware=aware: aware.mask  # noqa: E731
+        unaware = node._enhance(aware.mics, aware.exchange, masks).output
+        errors = [np.sum(np.abs(output - exact) ** 2) for output in (unaware, aware.output)]
+        gains.append(10 * np.log10(errors[0] / errors[1]))
+    assert three_standard_errors(gains) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("concealment", ["zero", "local_only", "predict"])
+def test_case_39_quality_never_rises_with_loss(concealment):
+    """Means over 24 scenes; each step up in loss costs SNR and SI-SDR, or at least does not help
+    by more than the paired differences' interval of three standard errors."""
+    losses = (0.0, 0.05, 0.2, 0.5, 0.8)
+    quality = np.zeros((24, len(losses), 2))
+    for seed in range(24):
+        target, noise = two_source_scene(np.random.default_rng(seed), SAMPLES)
+        draw = np.random.default_rng(100 + seed).random((2, FRAMES))
+        for i, loss in enumerate(losses):
+            node = MnTango(concealment=concealment, covariance=FAST)
+            run = Run(node, None, draw < loss, target=target, noise=noise)
+            quality[seed, i] = run.snr_db(), run.si_sdr_db()
+    steps = np.diff(quality, axis=1)
+    for i in range(len(losses) - 1):
+        for metric in range(2):
+            assert three_standard_errors(steps[:, i, metric]) < 0
+    assert quality[:, -1].mean() < quality[:, 0].mean() - 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "codecs",
+    [
+        [Pcm(bits=bits) for bits in (1, 2, 4, 6, 8, 12, 16)],
+        [MuLaw(bits=bits) for bits in (1, 2, 4, 6, 8, 12, 16)],
+        [BlockFloat(bits=bits) for bits in (1, 2, 4, 6, 8, 12, 16)],
+        [Adpcm(bits=bits) for bits in (2, 3, 4, 5)],
+        [Allocated(bits=bits) for bits in (1, 2, 3, 4, 6)],
+        [ErbBands(bits=bits, linear_bins=32, bands=16) for bits in (1, 2, 4, 6, 8)],
+    ],
+    ids=lambda codecs: codecs[0].kind,
+)
+def test_case_39_quality_never_falls_with_bits(codecs):
+    """Means over 24 scenes; each step up in bits helps SI-SDR, or at least costs no more than the
+    paired differences' interval of three standard errors."""
+    quality = np.zeros((24, len(codecs)))
+    for seed in range(24):
+        target, noise = two_source_scene(np.random.default_rng(seed), SAMPLES)
+        for i, codec in enumerate(codecs):
+            run = Run(MnTango(covariance=FAST), None, codec=codec, target=target, noise=noise)
+            quality[seed, i] = run.si_sdr_db()
+    for step in np.diff(quality, axis=1).T:
+        assert three_standard_errors(-step) < 0
+    assert quality[:, -1].mean() > quality[:, 0].mean()
