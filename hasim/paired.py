@@ -196,13 +196,18 @@ def told(differences: Sequence[Difference]) -> list[dict[str, Any]]:
 
 
 def in_words(settings: Mapping[str, object], base: str = "the scenario itself") -> str:
-    """A point in few words: the last part of each path and its value.
+    """A point in few words: the last part of each path and its value; both ears at once.
 
-    >>> in_words({"link.rate_kbps": 64, "link.codec.bits": 8})
-    'rate_kbps 64, bits 8'
+    >>> in_words({"link.codec.kind": "pcm", "link.codec.bits": 8})
+    'codec pcm, bits 8'
+    >>> in_words({"devices.left.ram_kb": 64, "devices.right.ram_kb": 64})
+    'ram_kb 64'
     """
-    parts = [f"{key.rpartition('.')[2]} {value}" for key, value in settings.items()]
-    return ", ".join(parts) or base
+    parts = []
+    for key, value in settings.items():
+        *_, parent, name = ["", *key.split(".")]
+        parts.append(f"{parent if name == 'kind' else name} {value}")
+    return ", ".join(dict.fromkeys(parts)) or base
 
 
 def _value(row: Row, name: str) -> float | None:
