@@ -394,9 +394,18 @@ def front(front: Front) -> Figure:
         bar.set_label(column_label(shaded), fontsize=7)
         bar.ax.tick_params(labelsize=7)
     for point in front.published:
+        axes.plot(*point.values[:2], "D", markersize=4, color="#CC79A7", zorder=5)
+    for point in front.published:
         at = (point.values[0], point.values[1])
-        axes.plot(*at, "D", markersize=4, color="#CC79A7", zorder=5)
-        axes.annotate(point.name, at, xytext=(4, 3), textcoords="offset points", fontsize=5)
+        on_left = at[0] < np.mean(axes.get_xlim())
+        axes.annotate(
+            point.name,
+            at,
+            xytext=(4 if on_left else -4, 3),
+            textcoords="offset points",
+            ha="left" if on_left else "right",
+            fontsize=5,
+        )
     _draw_limits(axes, front)
     if front.knee is not None:
         axes.annotate(
