@@ -126,41 +126,49 @@ def draw(
     gains: dict[tuple[str, str, str], tuple[float, float]],
     bounds: dict[str, dict[tuple[str, str], float]],
 ) -> None:
-    """One row per condition, one column per metric; policies from naive to best."""
+    """One column per metric, one line per way of concealing, the three conditions side by side."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     from hasim.plots import png_bytes
 
-    names = [policy for policy in POLICIES if policy != NAIVE][::-1]
-    colours = {"random": "#0072B2", "bursts": "#D55E00", "late": "#009E73"}
-    titles = {
-        "random": "5 % lost at random",
-        "bursts": "5 % lost in bursts of 4",
-        "late": "5 % too late",
+    names = [name for name in POLICIES if name != NAIVE and not name.startswith("exchange")][::-1]
+    styles = {
+        "random": ("#0072B2", "o", 0.22, "5 % lost at random"),
+        "bursts": ("#D55E00", "s", 0.0, "5 % lost in bursts of 4"),
+        "late": ("#009E73", "^", -0.22, "5 % too late"),
     }
-    figure = Figure(figsize=(11, 12), layout="constrained")
+    figure = Figure(figsize=(11, 6), layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.subplots(len(CONDITIONS), len(METRICS), sharex="col", sharey=True)
-    for row, condition in zip(grid, CONDITIONS, strict=True):
-        for axes, (metric, label) in zip(row, METRICS.items(), strict=True):
-            axes.axvline(0, color="#222222", linewidth=0.8)
-            for name, style in ((WITHOUT_LOSS, "--"), (WITHOUT_LINK, ":")):
-                axes.axvline(
-                    bounds[condition][name, metric], color="#8a8a8a", linestyle=style, label=name
-                )
-            for height, policy in enumerate(names):
-                mean, half = gains[condition, policy, metric]
-                axes.errorbar(
-                    mean, height, xerr=half, fmt="o", color=colours[condition], capsize=3, ms=4
-                )
-            axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
-            axes.set_yticks(range(len(names)), names)
-            axes.set_title(f"{titles[condition]}: {label.split(' ')[0]}", fontsize=10)
-    for axes, label in zip(grid[-1], METRICS.values(), strict=True):
-        axes.set_xlabel(f"{label}, difference to {NAIVE!r}")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    columns = figure.subplots(1, len(METRICS), sharey=True)
+    for axes, (metric, label) in zip(columns, METRICS.items(), strict=True):
+        axes.axvline(0, color="#222222", linewidth=0.8)
+        for condition, (colour, marker, shift, title) in styles.items():
+            points = np.array([gains[condition, policy, metric] for policy in names])
+            heights = np.arange(len(names)) + shift
+            axes.errorbar(
+                points[:, 0],
+                heights,
+                xerr=points[:, 1],
+                fmt=marker,
+                color=colour,
+                capsize=2.5,
+                markersize=4,
+                linewidth=1.2,
+                label=title,
+            )
+            without_loss = bounds[condition][WITHOUT_LOSS, metric]
+            axes.axvline(without_loss, color=colour, linestyle="--", linewidth=1)
+        axes.axvline(np.nan, color="#8a8a8a", linestyle="--", linewidth=1, label="without loss")
+        for height in range(1, len(names)):
+            axes.axhline(height - 0.5, color="#eeeeee", linewidth=0.8)
+        axes.grid(axis="x", color="#e4e4e4", linewidth=0.6)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(-0.6, len(names) - 0.4)
+        axes.set_xlabel(label)
+    figure.suptitle(f"Difference to “{NAIVE}” on the same scene, mean and 95 % interval", size=11)
+    handles, labels = columns[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     (FIGURES / "concealment.png").write_bytes(png_bytes(figure))
 
 

@@ -19,11 +19,11 @@ from hasim.exchange import payload_bits
 from hasim.scene import Scene
 from hasim.stft import FrontEndSpec, analyse
 
-SCENES = range(12)
+SCENES = range(8)
 FRONT_END = FrontEndSpec()
 FRAMES_PER_S = 16_000 / FRONT_END.hop
-ALL_BITS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16)
-OCTETS = (20, 26, 32, 40, 60, 80, 120, 160, 240, 400)
+ALL_BITS = (1, 2, 3, 4, 5, 6, 8, 12, 16)
+OCTETS = (20, 26, 32, 40, 60, 80, 160)
 CODECS: dict[str, list[dict[str, Any]]] = {
     "pcm": [{"kind": "pcm", "bits": bits} for bits in ALL_BITS],
     "pcm, spectrum": [{"kind": "pcm", "bits": b, "domain": "spectrum"} for b in ALL_BITS],
