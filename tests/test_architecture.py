@@ -62,6 +62,7 @@ FLOORS = (
     {
         *("scenario", "mistakes", "overrides", "experiment", "result", "table", "plots"),
         *("axes", "store", "run_cache", "engine", "sweep", "search", "paired", "pareto"),
+        *("test_set", "evaluate", "budget", "recipe_file"),
         *("report", "reproduce", "trace", "pcapng", "explain", "fit"),
     },  # studies
     {"cli", "__main__", "__init__"},  # door
