@@ -276,9 +276,21 @@ def test_frame_by_frame_gets_the_partners_previous_frame(rng):
     assert run.output[0, :, 9].any()
 
 
-def test_frame_by_frame_refuses_samples():
+def test_frame_by_frame_refuses_samples_and_copies():
     with pytest.raises(ValueError, match=r"link\.codec\.domain"):
         Echo().program(FrontEndSpec(), Pcm())
+    with pytest.raises(ValueError, match=r"link\.codec\.fec_bits"):
+        Echo().program(FrontEndSpec(), Pcm(domain="spectrum", fec_bits=4))
+
+
+@pytest.mark.parametrize("codec", [ErbBands(bits=12, linear_bins=32, bands=16), Allocated(bits=8)])
+def test_frame_by_frame_goes_through_any_codec_of_spectra(codec, rng):
+    run = Run(Echo(), rng, codec=codec)
+    want = codec.linear(np.swapaxes(run.mics[0, 0, :, :-1], 0, 1)).T
+    error = np.sum(np.abs(run.output[1, :, 1:] - want) ** 2) / np.sum(np.abs(want) ** 2)
+    assert 10 * np.log10(error) < -30
+    program = Echo().program(FRONT_END, codec)
+    assert {"encode_frame", "decode_frame"} <= {getattr(step, "name", "") for step in program}
 
 
 CONCEALMENTS = ["zero", "repeat", "repeat_fade", "repeat_phase", "local_only", "predict"]

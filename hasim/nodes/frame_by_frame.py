@@ -15,7 +15,7 @@ from numpy import ndarray
 from hasim.codecs import CodecSpec
 from hasim.exchange import Exchange, payload_bits
 from hasim.memory import Item
-from hasim.nodes.blocks import analysis, buffers, synthesis
+from hasim.nodes.blocks import analysis, buffers, coding, synthesis
 from hasim.nodes.node import Enhanced, Masks
 from hasim.program import Compute, Program, Receive, Send
 from hasim.spec import Spec
@@ -54,8 +54,21 @@ class FrameByFrame(Spec):
                 f"link.codec.domain: a frame-by-frame node exchanges spectra (got {codec.domain}); "
                 "set it to spectrum"
             )
+        if codec.copy_codec:
+            raise ValueError(
+                "link.codec.fec_bits: a frame-by-frame node makes no use of copies; set it to 0"
+            )
         send = Send("frame", payload_bits(codec, front_end))
-        return (analysis(front_end), Receive("frame", -1), step, send, synthesis(front_end))
+        encode, decode = coding("frame", front_end, codec)
+        return (
+            analysis(front_end),
+            Receive("frame", -1),
+            *decode,
+            step,
+            *encode,
+            send,
+            synthesis(front_end),
+        )
 
     def memory(self, front_end: FrontEndSpec, codec: CodecSpec) -> tuple[Item, ...]:
         """Buffers and the state that the class declares."""
