@@ -137,6 +137,12 @@ def run(
     stages: Annotated[
         bool, typer.Option("--stages", help="Also score what lies between input and output.")
     ] = False,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also leave a trace for Perfetto (JSON).")
+    ] = None,
+    pcapng: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also leave the packets for Wireshark.")
+    ] = None,
 ) -> None:
     """Run a scenario: print the table and the verdict, leave a folder with everything."""
     ctx.ensure_object(dict)["json"] = as_json
@@ -156,6 +162,14 @@ def run(
         problem = scenarios.Problem(scenarios.Place(str(file)), "", str(error))
         raise scenarios.ScenarioError([problem]) from error
     folder = result.save(outcome, out)
+    if trace is not None:
+        from hasim import trace as traces
+
+        traces.write(outcome.timeline, trace)
+    if pcapng is not None:
+        from hasim import pcapng as captures
+
+        captures.write(outcome, pcapng)
     if as_json:
         _print_json(result.summary(outcome, folder))
     else:
@@ -163,6 +177,101 @@ def run(
 
         Console().print(result.table(outcome, stages=stages))
         typer.echo(str(folder))
+
+
+@app.command(
+    epilog=_lines(
+        "Examples:",
+        "hasim explain runs/noise_90deg-0123456789ab",
+        "hasim explain runs/noise_90deg-0123456789ab --ear left --frame 12",
+    )
+)
+def explain(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")],
+    frame: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Only the story of this frame.")
+    ] = None,
+    ear: Annotated[Literal["left", "right"], typer.Option(help="Of the frame.")] = "left",
+) -> None:
+    """Say step by step why a run does not fit, or what happened to a frame."""
+    from hasim import explain as explanations
+
+    if frame is None:
+        lines = explanations.explain(folder)
+    else:
+        lines = explanations.frame(folder, ear, frame)
+    typer.echo("\n".join(lines))
+
+
+@app.command(
+    epilog=_lines("Examples:", "hasim presets devices", "hasim presets links --json | jq keys")
+)
+def presets(
+    ctx: typer.Context,
+    shelf: Annotated[
+        Literal["devices", "radios", "batteries", "links", "losses"],
+        typer.Argument(help="Which ones."),
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of the table.")
+    ] = False,
+) -> None:
+    """List the presets with their values and where these come from; * marks estimates."""
+    ctx.ensure_object(dict)["json"] = as_json
+    from hasim import presets as shelves
+
+    if as_json:
+        loaded = {name: shelves.load(shelf, name) for name in shelves.names(shelf)}
+        _print_json({name: preset.model_dump(mode="json") for name, preset in loaded.items()})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = shelves.sheet(shelf)
+    shown = Table(show_lines=True)
+    for name in rows[0]:
+        shown.add_column(name, overflow="fold", no_wrap=name == "name")
+    for row in rows:
+        shown.add_row(*row.values())
+    Console().print(shown)
+
+
+@app.command(
+    "fit",
+    epilog=_lines(
+        "Examples:",
+        "hasim fit",
+        "hasim fit my.yaml --devices ref-stm32u575-160,ref-gap9-0v65-240 --algorithms tango",
+    ),
+)
+def fit_devices(
+    ctx: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="Scenario [default: hasim's defaults].")
+    ] = None,
+    devices: Annotated[str, typer.Option(metavar="NAMES", help="Presets, or all.")] = "all",
+    algorithms: Annotated[str, typer.Option(metavar="NAMES", help="Names, or all.")] = "all",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of the matrix.")
+    ] = False,
+) -> None:
+    """Say which algorithm fits which device, in time and in memory, without running anything."""
+    ctx.ensure_object(dict)["json"] = as_json
+    from hasim import fit as fits
+    from hasim import presets as shelves
+    from hasim import scenario as scenarios
+
+    base = scenarios.Scenario() if file is None else scenarios.load(file)
+    with _usage():
+        cells = fits.fit(
+            base,
+            shelves.names("devices") if devices == "all" else _words(devices),
+            tuple(fits.ALGORITHMS) if algorithms == "all" else _words(algorithms),
+        )
+    if as_json:
+        _print_json({"cells": [cell.told() for cell in cells]})
+    else:
+        typer.echo(fits.matrix(cells))
 
 
 @app.command(epilog=_lines("Example:", "hasim validate scenarios/*.yaml"))
@@ -471,6 +580,9 @@ def pareto(
     feasible: Annotated[
         bool, typer.Option("--feasible", help="Leave out what does not fit its device or link.")
     ] = False,
+    limits: Annotated[
+        str, typer.Option(metavar="PRESET,PRESET", help="Also draw what these presets have.")
+    ] = "",
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where figures go [default: DIR/pareto].")
     ] = None,
@@ -490,7 +602,14 @@ def pareto(
         for column in _words(columns)
     ]
     with _usage():
-        front = fronts.front(sheet, objectives, rule=rule, feasible_only=feasible, colour=colour)
+        front = fronts.front(
+            sheet,
+            objectives,
+            rule=rule,
+            feasible_only=feasible,
+            colour=colour,
+            presets=_words(limits),
+        )
     paths = fronts.save(front, out or folder / "pareto")
     if as_json:
         _print_json(fronts.told(front) | {"files": [str(path) for path in paths]})
@@ -591,6 +710,237 @@ def fit(
             typer.echo(f"# {name} = {value.value:.4g} ({value.low:.4g} to {value.high:.4g})")
         seen = "bursts are plain" if found.evidence > 2 else "bursts are not proven"
         typer.echo(f"# {seen}: log likelihood {found.evidence:.1f} above that of single losses")
+
+
+@app.command(epilog=_lines("Examples:", "hasim cost", "hasim cost --json | jq '.rows[0]'"))
+def cost(
+    ctx: typer.Context,
+    erb: Annotated[
+        Literal["dense", "sparse"],
+        typer.Option(help="Multiply with the whole ERB matrices, or skip their zeros."),
+    ] = "dense",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of tables.")
+    ] = False,
+) -> None:
+    """What the networks cost, beside the paper's figures, and what a frame costs besides."""
+    ctx.ensure_object(dict)["json"] = as_json
+    from hasim import budget
+
+    rows = budget.rows(erb)
+    if as_json:
+        _print_json({"rows": rows})
+        return
+    _show("kMAC per frame by component (Table IV)", *budget.components(rows))
+    _show("parameters and memory (Tables II and V)", *budget.sizes(rows))
+    _show("weights at 8 bits, item by item", *budget.items(rows))
+    _show("all of a frame: the paper counts the network alone", *budget.whole(rows))
+
+
+data = typer.Typer(no_args_is_help=True, help="Training sets.")
+app.add_typer(data, name="data")
+
+
+@data.command(
+    epilog=_lines(
+        "Example:",
+        "hasim data build --speech LibriSpeech/dev-clean --noise noises --scenes 400 --out set",
+    )
+)
+def build(
+    speech: Annotated[
+        list[Path], typer.Option(metavar="DIR", help="Folder of speech; may be given repeatedly.")
+    ],
+    noise: Annotated[
+        list[Path], typer.Option(metavar="DIR", help="Folder of noise; may be given repeatedly.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the training set.")],
+    scenes: Annotated[int, typer.Option(min=2, metavar="N", help="Rooms to compute.")] = 400,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="What the rooms are drawn from.")
+    ] = 0,
+    jobs: Jobs = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Make a training set: recordings and room responses; stopped, it goes on later."""
+    from hasim.training import data as sets
+
+    with _bad_input(), _bar(quiet) as progress:
+        sets.build(
+            speech,
+            noise,
+            out,
+            sets.BankSpec(scenes=scenes, seed=seed),
+            jobs or os.cpu_count() or 1,
+            progress,
+        )
+    typer.echo(str(out))
+
+
+@app.command(
+    epilog=_lines(
+        "Examples:",
+        "hasim train demo --data set --out runs/demo",
+        "hasim train my_recipe.yaml --data set --out runs/mine --device cuda",
+    )
+)
+def train(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A YAML file, or a shipped recipe's name.")
+    ],
+    data: Annotated[
+        Path, typer.Option(metavar="DIR", help="Training set, from `hasim data build`.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Weights, log, curves, checkpoint.")],
+    device: Annotated[
+        Literal["cpu", "cuda"] | None, typer.Option(help="[default: cuda where there is one]")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Train mask networks; stopped, the same command goes on from the last epoch."""
+    from hasim import recipe_file
+
+    chosen = recipe_file.load(recipe)
+
+    from hasim.training import train as training
+
+    try:
+        with _bad_input():
+            training.train(chosen, data, out, device, None if quiet else sys.stderr)
+    finally:
+        log = out / "log.jsonl"
+        if log.is_file():
+            from hasim import plots, store
+
+            epochs = [json.loads(line) for line in log.read_text().splitlines()]
+            store.write_whole(out / "curves.png", plots.png_bytes(plots.training_curves(epochs)))
+    typer.echo(str(out))
+
+
+@app.command(
+    epilog=_lines(
+        "Examples:",
+        "hasim evaluate --algorithms mn_tango,tango,local --n 60 --out runs/table_2",
+        "hasim evaluate --algorithms mn_tango_g2 --masks trained --weights runs --n 200 --out g2",
+        "hasim evaluate --algorithms mn_tango --set algorithm.covariance.kind=recursive --out rec",
+    )
+)
+def evaluate(
+    ctx: typer.Context,
+    algorithms: Annotated[
+        str, typer.Option(metavar="A,B", help="Kinds, with _g2 and so on for compact networks.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of tables and runs.")],
+    masks: Annotated[
+        Literal["oracle", "trained"],
+        typer.Option(help="With trained masks, oracle masks are run beside them."),
+    ] = "oracle",
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Weights, or a folder with one per algorithm."),
+    ] = None,
+    scenes: Annotated[
+        str, typer.Option(metavar="test|DIR", help="The test set, or a folder of scenario files.")
+    ] = "test",
+    n: Annotated[
+        int | None, typer.Option("--n", min=1, metavar="N", help="Scenes [default: 60, or all].")
+    ] = None,
+    speech: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="Speech in place of the bundled.")
+    ] = None,
+    noise: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="Noise in place of the bundled.")
+    ] = None,
+    duration_s: Annotated[
+        float | None, typer.Option(min=0.5, max=600, help="Length of a test scene [default: 8].")
+    ] = None,
+    settings: Settings = None,
+    jobs: Jobs = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of tables.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Algorithms side by side: every stage and metric with 95 % intervals; stopped, it goes on."""
+    ctx.ensure_object(dict)["json"] = as_json
+    from hasim import evaluate as evaluation
+    from hasim import test_set
+
+    if scenes != "test" and (speech or noise or duration_s):
+        raise typer.BadParameter("--speech, --noise and --duration-s belong to --scenes test")
+    with _usage():
+        compared = evaluation.contestants(_words(algorithms), masks, weights)
+    if scenes == "test":
+        definition = test_set.with_recordings(test_set.definition(), speech or (), noise or ())
+        if duration_s is not None:
+            definition = definition.model_copy(update={"duration_s": duration_s})
+        chosen = test_set.scenarios(definition, n or 60)
+    else:
+        chosen = test_set.from_folder(Path(scenes), n)
+    try:
+        with _progress(quiet) as progress:
+            tally, told = evaluation.evaluate(
+                chosen,
+                compared,
+                out,
+                settings=settings or (),
+                jobs=jobs or os.cpu_count() or 1,
+                progress=progress,
+            )
+    except (KeyboardInterrupt, SystemExit):
+        _say(_KEPT.format(out))
+        raise
+    if as_json:
+        _print_json({"folder": str(out), **dataclasses.asdict(tally), **told})
+    else:
+        _show("mean at the left and the right ear", *evaluation.by_step(told))
+        _show("output, mean of both ears [95 % interval]", *evaluation.outputs(told))
+        _show("differences, mean of both ears [95 % interval]", *evaluation.differences(told))
+        if told["share_of_oracle"]:
+            _show("share of the oracle mask's improvement", *evaluation.shares(told))
+        for name in ("results.csv", "scores.csv", "differences.csv", "evaluation.json"):
+            typer.echo(str(out / name))
+    if tally.failed:
+        _say("some runs failed; the column `error` of results.csv says why")
+        raise typer.Exit(PARTLY_FAILED)
+
+
+def _show(title: str, head: list[str], lines: list[list[str]]) -> None:
+    """A table on the terminal, names on the left, numbers on the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(title=title, title_justify="left")
+    for number, name in enumerate(head):
+        shown.add_column(name, justify="right" if number else "left", no_wrap=not number)
+    for line in lines:
+        shown.add_row(*line)
+    Console().print(shown)
+
+
+@contextmanager
+def _bad_input() -> Iterator[None]:
+    """Folders and recordings that training cannot use are bad input files."""
+    from hasim.spec import InputError
+
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+@contextmanager
+def _bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar for so many of so many; nothing where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(
+        console=console, transient=True, disable=quiet or not console.is_terminal
+    ) as bars:
+        bar = bars.add_task("", total=None)
+        yield lambda done, total: bars.update(bar, total=total, completed=done)
 
 
 @contextmanager

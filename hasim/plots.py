@@ -8,7 +8,7 @@ and `png_bytes` makes the same bytes of the same figure. Colours are told apart 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -440,6 +440,34 @@ def front(front: Front) -> Figure:
         handletextpad=0.1,
         columnspacing=0.8,
     )
+    return figure
+
+
+def training_curves(epochs: Sequence[Mapping[str, Any]]) -> Figure:
+    """A training run, from the lines of its log: losses on both sides, and dB gained by the GEVD
+    filter on the validation side; a star marks the epoch whose weights were kept."""
+    figure = _figure(7.2, 6.0)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    number = [entry["epoch"] for entry in epochs]
+    best = [entry["epoch"] for entry in epochs if entry["improved"]][-1:]
+    for name, colour in zip(("mask", "stft", "task"), STEP_COLOURS, strict=False):
+        for side, style in (("training", ":"), ("validation", "-")):
+            values = [entry[side].get(name, np.nan) for entry in epochs]
+            if not np.all(np.isnan(values)):
+                upper.plot(number, values, style, color=colour, label=f"{name}, {side}", marker=".")
+    gain_db = [entry["validation"]["gevd_gain_db"] for entry in epochs]
+    lower.plot(number, gain_db, "-", color=INK, marker=".")
+    for axes in (upper, lower):
+        axes.grid(color="#e0e0e0")
+        for epoch in best:
+            axes.axvline(epoch, color=GREY, linewidth=1, linestyle="--")
+    for epoch in best:
+        upper.plot(epoch, epochs[number.index(epoch)]["validation"]["task"], "*", color=INK, ms=12)
+    upper.set_yscale("log")
+    upper.set_ylabel("loss")
+    upper.legend(fontsize=8, ncols=3)
+    lower.set_ylabel("SI-SDR gain, GEVD (dB)")
+    lower.set_xlabel("epoch")
     return figure
 
 

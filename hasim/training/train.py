@@ -35,9 +35,11 @@ def train(
     """Train `recipe` on the set in the folder `data`, with results and checkpoints in `out`.
 
     Goes on where a run in `out` was stopped. `device` None takes CUDA where there is one.
-    ValueError where `out` holds the run of another recipe.
+    ValueError where `out` holds the run of another recipe, or CUDA is asked for and not there.
     """
     _keep_memory()
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: cuda is not available here; leave it out or give cpu")
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     trainer = Trainer(recipe, load(data), chosen)
     out.mkdir(parents=True, exist_ok=True)
