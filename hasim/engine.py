@@ -135,6 +135,8 @@ class Engine:
                 processes=True,
                 host="127.0.0.1",
                 dashboard_address=None,
+                # a page of its own at a free port: the usual one may be another sweep's
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 silence_logs=logging.CRITICAL,
             )
             self._client = Client(self._local, timeout=START_S, set_as_default=False)

@@ -18,6 +18,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy import ndarray
 
+from hasim import presets as preset_shelf
+from hasim.mistakes import close_match
 from hasim.paired import by_point, column, column_names, in_words, interval
 from hasim.store import Row, Sheet, write_whole
 
@@ -81,6 +83,7 @@ def front(
     rule: Rule = "paired",
     feasible_only: bool = False,
     colour: str | None = None,
+    presets: Sequence[str] = (),
 ) -> Front:
     """The front of a table in two or three objectives.
 
@@ -89,8 +92,14 @@ def front(
     "plain", where the means say so. `colour` is a further column; None: `latency_ms`, where the
     table has it and it is no objective.
 
-    Raises ValueError for an unknown column, another number of objectives, or no points.
+    `presets` are devices and links whose limits are drawn beside the scenario's own.
+
+    Raises ValueError for an unknown column or preset, another number of objectives, or no points.
     """
+    shelves = [*preset_shelf.names("devices"), *preset_shelf.names("links")]
+    if unknown := [name for name in presets if name not in shelves]:
+        right = close_match(unknown[0], shelves) or f"there are: {', '.join(shelves)}"
+        raise ValueError(f"{unknown[0]}: no preset of a device or a link; {right}")
     if not 2 <= len(objectives) <= 3:
         raise ValueError(f"objectives: must be two or three (got {len(objectives)})")
     points = by_point(sheet.rows)
@@ -138,7 +147,9 @@ def front(
         colour_column=colour,
         knee=knee(costs),
         hypervolume=hypervolume(_to_unit_box(costs)),
-        limits=tuple(_limits(sheet, objective.column, settings) for objective in objectives),
+        limits=tuple(
+            _limits(sheet, objective.column, settings, presets) for objective in objectives
+        ),
         published=published([objective.column for objective in objectives]),
         left_out=int(len(points) - known.sum()),
     )
@@ -175,10 +186,12 @@ def plainly_beats(costs: ndarray) -> ndarray:
     >>> plainly_beats(np.array([[1, 1], [1, 2], [0, 3]])).any(axis=0)
     array([False,  True, False])
     """
-    beats = np.zeros((len(costs), len(costs)), dtype=bool)
-    for number, own in enumerate(costs):
-        beats[number] = (own <= costs).all(axis=-1) & (own < costs).any(axis=-1)
-    return beats
+    nowhere_worse = np.ones((len(costs), len(costs)), dtype=bool)
+    somewhere_better = np.zeros_like(nowhere_worse)
+    for cost in costs.T:
+        nowhere_worse &= cost[:, None] <= cost
+        somewhere_better |= cost[:, None] < cost
+    return nowhere_worse & somewhere_better
 
 
 def clearly_beats(costs: ndarray) -> ndarray:
@@ -319,6 +332,9 @@ def in_lines(front: Front) -> Iterator[str]:
         notes += [] if front.feasible[number] else ["does not fit"]
         ends = f"  ({', '.join(notes)})" if notes else ""
         yield f"{in_words(front.settings[number])}: {', '.join(parts)}{ends}"
+    for objective, limits in zip(front.objectives, front.limits, strict=True):
+        for limit in limits:
+            yield f"limit of {objective.column}: {limit.value:g} ({limit.label})"
     how = "paired differences over seeds" if front.rule == "paired" else "means alone"
     text = f"{len(members)} of {len(front.settings)} points are not beaten (by {how}); "
     text += f"hypervolume {front.hypervolume:.3f} of the box of all points"
@@ -364,30 +380,56 @@ def _to_unit_box(costs: ndarray) -> ndarray:
     return (costs - best) / np.where(worst > best, worst - best, 1)
 
 
-def _limits(sheet: Sheet, column: str, settings: Sequence[Mapping[str, Any]]) -> tuple[Limit, ...]:
-    """What the scenario's devices and link have of an objective, where no axis varies it."""
+_LIMITED = {
+    "total_mmac_per_s": ("devices", "mmac_per_s.fp32", "fp32"),
+    "network_mmac_per_s": ("devices", "mmac_per_s.int8", "int8"),
+    "ram_kb": ("devices", "ram_kb", ""),
+    "nvm_kb": ("devices", "nvm_kb", ""),
+    "link_offered_kbps": ("links", "rate_kbps", ""),
+}
+
+
+def _limits(
+    sheet: Sheet, column: str, settings: Sequence[Mapping[str, Any]], presets: Sequence[str]
+) -> tuple[Limit, ...]:
+    """What devices and links have of an objective: the scenario's own, where no axis varies it,
+    and named presets'."""
     if column.startswith("utilisation") or column == "airtime_share":
         return (Limit("all the time", 1.0),)
-    paths = {
-        "total_mmac_per_s": ("devices.left.mmac_per_s.fp32", "devices.right.mmac_per_s.fp32"),
-        "ram_kb": ("devices.left.ram_kb", "devices.right.ram_kb"),
-        "nvm_kb": ("devices.left.nvm_kb", "devices.right.nvm_kb"),
-        "link_offered_kbps": ("link.rate_kbps",),
-    }.get(column, ())
-    varied = {key for point in settings for key in point}
+    if column not in _LIMITED:
+        return ()
+    shelf, key, precision = _LIMITED[column]
+    paths = ["devices.left", "devices.right"] if shelf == "devices" else ["link"]
+    varied = {axis for point in settings for axis in point}
     found: dict[float, list[str]] = {}
     for path in paths:
-        value: Any = sheet.base
-        for part in path.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        if value is None or any(_meet(path, key) for key in varied):
-            continue
-        found.setdefault(float(value), []).append(path.split(".")[1])
-    names = {"rate_kbps": "link"}
-    return tuple(
-        Limit(names.get(ears[0], "device" if len(ears) == 2 else f"{ears[0]} device"), value)
+        part = _at(sheet.base, path)
+        value = None if part is None else _at(part, key)
+        fixed = not any(_meet(f"{path}.{end}", axis) for end in (key, "preset") for axis in varied)
+        if value is not None and fixed:
+            found.setdefault(float(value), []).append(path.rpartition(".")[2])
+    words = {1: lambda ears: f"{ears[0]} device", 2: lambda ears: "device"}
+    limits = [
+        Limit("link" if shelf == "links" else words[len(ears)](ears), value)
         for value, ears in found.items()
+    ]
+    for name in presets:
+        if name in preset_shelf.names(shelf):  # type: ignore[arg-type]
+            part = preset_shelf.values(shelf, name)  # type: ignore[arg-type]
+            value = _at(part, key) or _at(part, key.partition(".")[0]) or part.get("phy_kbps")
+            if isinstance(value, (int, float)):
+                limits.append(Limit(name, float(value)))
+    return tuple(
+        Limit(f"{limit.label}, {precision}" if precision else limit.label, limit.value)
+        for limit in limits
     )
+
+
+def _at(values: Any, path: str) -> Any:
+    """The value at a dotted path of mappings; None where there is none."""
+    for part in path.split("."):
+        values = values.get(part) if isinstance(values, Mapping) else None
+    return values
 
 
 def _meet(path: str, key: str) -> bool:

@@ -45,12 +45,13 @@ def folder_of_sweeps() -> Path:
 
 @cache
 def code_hash() -> str:
-    """Hexadecimal digest of all that turns a scenario into numbers: hasim's source, packages,
-    plug-ins."""
+    """Hexadecimal digest of all that turns a scenario into numbers: hasim's source and assets,
+    packages, plug-ins."""
     digest = hashlib.sha256()
     package = Path(__file__).parent
-    for path in sorted(package.rglob("*.py")):
-        digest.update(f"{path.relative_to(package)}\n".encode() + path.read_bytes())
+    for path in sorted(package.rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            digest.update(f"{path.relative_to(package)}\n".encode() + path.read_bytes())
     for name in ARITHMETIC:
         digest.update(f"{name} {_version(name)}\n".encode())
     for entry in sorted(entry_points(group="hasim.nodes"), key=lambda entry: entry.name):
@@ -238,8 +239,11 @@ def _scene_of(arrays: Arrays) -> Scene:
     )
 
 
-_TIMES = ("released_ns", "finished_ns", "deadline_ns", "busy_ns", "steps", "packets")
-_SPANS = ("hop_ns", "playout_delay_ns", "wait_ns", "airtime_ns", "duration_ns", "queue")
+_TIMES = (
+    *("released_ns", "finished_ns", "deadline_ns", "busy_ns"),
+    *("steps", "packets", "mode", "restarted"),
+)
+_SPANS = ("hop_ns", "playout_delay_ns", "wait_ns", "airtime_ns", "duration_ns", "queue", "clock")
 
 
 def _timeline_arrays(timeline: Timeline) -> Arrays:
