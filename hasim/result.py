@@ -166,6 +166,20 @@ def _outcome(result: RunResult) -> dict[str, Any]:
     }
 
 
+def _origins(scenario: Scenario) -> dict[str, Any]:
+    """Where the values of devices, their cells and radios, of the link and its losses are from."""
+    link, origins = scenario.link, {}
+    for ear in EARS:
+        device = getattr(scenario.devices, ear)
+        origins[ear] = presets.origin(device) | {"battery": presets.origin(device.battery)}
+        if device.power is not None and device.power.radio is not None:
+            origins[ear]["radio"] = presets.origin(device.power.radio)
+    for name, part in (("link", link), ("loss", link.loss)):
+        if isinstance(part, presets.FromShelf):
+            origins[name] = presets.origin(part)
+    return origins
+
+
 def _fittings(result: RunResult) -> dict[str, str]:
     """What the latency is called in an open and in a closed fitting."""
     fittings: tuple[Fitting, ...] = ("open", "closed")
@@ -186,7 +200,7 @@ def _files(result: RunResult) -> Iterable[tuple[str, bytes]]:
         "versions": result.versions,
         "hashes": result.hashes,
         "audio": {"sample_rate_hz": rate_hz, "bits": 24, "scaled_by": scale},
-        "devices": {ear: presets.origin(getattr(result.scenario.devices, ear)) for ear in EARS},
+        "origins": _origins(result.scenario),
     }
     yield "manifest.json", _json(manifest)
     yield "summary.json", _json({"schema_version": 1, **_outcome(result), "stages": stages})

@@ -108,13 +108,19 @@ def test_scenario_as_resolved_can_be_run_again(tmp_path, no_figures):
 def test_where_the_devices_numbers_come_from_is_kept_with_them(tmp_path, no_figures):
     example = example_result()
     left = {"preset": "ref-stm32u575-160", "ram_kb": 500}
-    scenario = replace(example.scenario, {"devices.left": left})
+    scenario = replace(
+        example.scenario,
+        {"devices.left": left, "link.preset": "ref-tdma-2m-hop", "link.loss.preset": "good"},
+    )
     folder = save(dataclasses.replace(example, scenario=scenario), tmp_path)
-    devices = json.loads((folder / "manifest.json").read_text())["devices"]
-    assert devices["left"]["provenance"] == "measured"
-    assert devices["left"]["changed"] == ["ram_kb"]
-    assert "https://github.com/mlcommons/tiny_results_v1.2" in devices["left"]["source"]
-    assert devices["right"] == {"preset": None, "provenance": "user"}
+    origins = json.loads((folder / "manifest.json").read_text())["origins"]
+    assert origins["left"]["provenance"] == "measured"
+    assert origins["left"]["changed"] == ["ram_kb"]
+    assert "https://github.com/mlcommons/tiny_results_v1.2" in origins["left"]["source"]
+    assert origins["right"]["provenance"] == "user"
+    assert origins["right"]["battery"]["preset"] == "zn-312"
+    assert origins["link"]["provenance"] == "standard"
+    assert origins["loss"]["provenance"] == "assumption"
     warned = json.loads((folder / "summary.json").read_text())["warnings"]
     assert any(w.startswith("left: uses estimated MAC rate (fp32): 0.35") for w in warned)
     assert "left: radio power is not known and not counted" in warned
