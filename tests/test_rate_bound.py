@@ -54,6 +54,12 @@ def test_case_33_unaware_by_hand(scalar):
     assert error == pytest.approx(1 / (1 + 1 / 0.5 + 1 / 1.0), rel=1e-12)
 
 
+def test_unaware_of_a_complex_component_by_hand(scalar):
+    """One bit halves the error of a complex signal's power: 0.75 of 1.5, noise of 1.5 on top."""
+    (error,) = rate_bound.unaware_distortion_rate(*scalar, [0], 1, 1.0, parts=2)
+    assert error == pytest.approx(1 / (1 + 1 / 0.5 + 1 / 2.0), rel=1e-12)
+
+
 def test_at_the_ends_the_errors_are_those_without_and_with_the_partner(rng):
     speech, noise = random_covariances(rng)
     local, joint = (rate_bound.mmse(speech, noise, c).sum() for c in ([0, 1], [0, 1, 2]))
