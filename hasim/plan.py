@@ -1,22 +1,22 @@
 """What is to be played: programs laid out on their devices, payloads on their link; no luck yet.
 
-A program is cut before its Receives into segments, each of which an ear does in one go. Ears are 0
-and 1, channels are numbered.
+A program is cut into segments, each of which an ear does in one go: before its Receives, and where
+the work goes from the core to the accelerator or back. Ears are 0 and 1, channels are numbered.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
 from math import lcm
 
 import numpy as np
 from numpy import ndarray
 
-from hasim.devices import DeviceSpec
+from hasim.devices import DeviceSpec, Resource
 from hasim.links import LinkSpec, payload_bits
 from hasim.links.air import Air
 from hasim.program import Compute, Program, Receive, Send
+from hasim.timeline import Mode
 
 EARS = ("left", "right")
 
@@ -28,6 +28,7 @@ Waits = list[list[int]]
 class Segment:
     """What an ear does once it has waited for the partner. Times count from the segment's start."""
 
+    resource: Resource
     receives: tuple[Receive, ...]
     computes: tuple[Compute, ...]
     begin_ns: ndarray  # (compute, frame)
@@ -49,7 +50,7 @@ class Plan:
     link: LinkSpec
     channels: list[str]
     air: Air  # the link with the payloads on it
-    segments: list[list[Segment]]  # by ear
+    segments: list[dict[Mode, list[Segment]]]  # by ear; the same cuts in every mode
 
     def released_ns(self, frame: int) -> int:
         """When the last sample of `frame` has been captured."""
@@ -76,10 +77,11 @@ class Plan:
 
     @property
     def overloaded(self) -> bool:
-        """A core or a medium is asked for more than all of its time."""
+        """A core, an accelerator or a medium is asked for more than all of its time."""
         loads = [
-            core_load(program, device, self.hop_ns)
+            load
             for program, device in zip(self.programs, self.devices, strict=True)
+            for load in device.loads(program, self.hop_ns).values()
         ]
         return max(loads) > 1 or any(
             offered > rate
@@ -88,11 +90,17 @@ class Plan:
 
     @property
     def period(self) -> int:
-        """Frames after which the programs ask for the same again, at the same point of the link's
-        rhythm."""
+        """Frames after which the programs ask for the same again, at the same point of all other
+        rhythms."""
         steps = (step for program in self.programs for step in program)
-        link = lcm(self.air.period_ns or self.hop_ns, self.hop_ns) // self.hop_ns
-        return lcm(link, *(step.every for step in steps if isinstance(step, Compute)))
+        rhythms_ns = [self.air.period_ns or self.hop_ns]
+        rhythms_ns += [
+            round(device.interrupts.every_ms * 1e6)
+            for device in self.devices
+            if device.interrupts.takes_us
+        ]
+        others = lcm(self.hop_ns, *rhythms_ns) // self.hop_ns
+        return lcm(others, *(step.every for step in steps if isinstance(step, Compute)))
 
 
 def plan(
@@ -105,6 +113,10 @@ def plan(
     """Lay two programs out; ValueError where they do not fit together."""
     _check(programs, frames, hop_ns)
     channels, bits = payload_bits(programs)
+    left, right = (
+        device.running(program, hop_ns) for program, device in zip(programs, devices, strict=True)
+    )
+    devices = (left, right)
     return Plan(
         programs,
         frames,
@@ -114,28 +126,51 @@ def plan(
         channels,
         link.air(bits, hop_ns),
         [
-            segments(program, device, frames)
+            {mode: segments(program, device, frames, mode) for mode in modes(device)}
             for program, device in zip(programs, devices, strict=True)
         ],
     )
 
 
-def segments(program: Program, device: DeviceSpec, frames: int) -> list[Segment]:
-    """Cut `program` before its Receives; Receives that follow one another are waited for together.
+def modes(device: DeviceSpec) -> tuple[Mode, ...]:
+    """How frames may be computed on this device."""
+    if device.overload == "hold_filter":
+        return (Mode.FULL, Mode.HELD)
+    return (Mode.FULL, Mode.DEGRADED) if device.overload == "degrade" else (Mode.FULL,)
+
+
+def segments(
+    program: Program, device: DeviceSpec, frames: int, mode: Mode = Mode.FULL
+) -> list[Segment]:
+    """Cut `program`; Receives that follow one another are waited for together.
 
     A Send `while_capturing` is the radio's own affair and appears in no segment.
     """
     parts: list[tuple[list[Receive], list[Compute | Send]]] = [([], [])]
-    for waits, steps in groupby(program, key=lambda step: isinstance(step, Receive)):
-        if waits:
-            parts.append(([step for step in steps if isinstance(step, Receive)], []))
+    resource: Resource | None = None  # of the last part, once it computes
+    waiting = False
+    for step in program:
+        if isinstance(step, Receive):
+            if not waiting:
+                parts.append(([], []))
+                resource = None
+            parts[-1][0].append(step)
         else:
-            parts[-1][1].extend(step for step in steps if not isinstance(step, Receive))
-    return [_segment(receives, body, device, frames) for receives, body in parts]
+            if isinstance(step, Compute):
+                if resource not in (None, device.resource(step)):
+                    parts.append(([], []))
+                resource = device.resource(step)
+            parts[-1][1].append(step)
+        waiting = isinstance(step, Receive)
+    return [_segment(receives, body, device, frames, mode) for receives, body in parts]
 
 
 def _segment(
-    receives: list[Receive], body: list[Compute | Send], device: DeviceSpec, frames: int
+    receives: list[Receive],
+    body: list[Compute | Send],
+    device: DeviceSpec,
+    frames: int,
+    mode: Mode,
 ) -> Segment:
     frame = np.arange(frames)
     clock = np.zeros(frames, dtype=np.int64)
@@ -144,12 +179,15 @@ def _segment(
         if isinstance(step, Compute):
             computes.append(step)
             begins.append(clock)
-            clock = clock + device.compute_ns(step) * (frame % step.every == 0)
+            if not (mode == Mode.HELD and step.renews):
+                work_ns = device.compute_ns(step, spare=mode == Mode.DEGRADED)
+                clock = clock + work_ns * (frame % step.every == 0)
             ends.append(clock)
         elif not step.while_capturing:
             sends.append((step, clock.tolist()))
     shape = (len(computes), frames)
     return Segment(
+        device.resource(computes[0]) if computes else "core",
         tuple(receives),
         tuple(computes),
         np.array(begins, dtype=np.int64).reshape(shape),
@@ -157,12 +195,6 @@ def _segment(
         clock.tolist(),
         tuple(sends),
     )
-
-
-def core_load(program: Program, device: DeviceSpec, hop_ns: int) -> float:
-    """Share of its time that `program` asks of the device's core; more than 1 cannot be served."""
-    computes = [step for step in program if isinstance(step, Compute)]
-    return sum(device.compute_ns(step) / step.every for step in computes) / hop_ns
 
 
 def sent(program: Program) -> list[Send]:

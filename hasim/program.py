@@ -10,17 +10,28 @@ from dataclasses import dataclass
 from typing import Literal
 
 Precision = Literal["fp32", "int16", "int8", "int4"]
+Layer = Literal["dense", "convolution"]
 
 
 @dataclass(frozen=True)
 class Compute:
-    """Occupy the ear's core for `macs` multiply-accumulates, in frames 0, every, 2 every, ..."""
+    """Occupy the ear's core for `macs` multiply-accumulates, in frames 0, every, 2 every, ...
+
+    What `renews` the filter (networks, covariances, weights) is left out of a frame whose filter is
+    held. A device that degrades does `spare_macs` and reads `spare_bytes` of weights instead, where
+    a smaller network has been named.
+    """
 
     name: str
     macs: int
     precision: Precision = "fp32"
     part: Literal["network", "signal"] = "signal"
     every: int = 1
+    kind: Layer = "dense"
+    weight_bytes: int = 0
+    renews: bool = False
+    spare_macs: int | None = None
+    spare_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from hasim.links.air import Air, Booked
+from hasim.links.air import NEVER, Air, Booked
 from hasim.links.fate import Fate
 from hasim.server import INTERRUPT, Environment, Event, Server, SlotServer, schedule
 
@@ -27,7 +27,7 @@ class Radio:
         self._booked: Booked = {}
         self.media = _media(env, air)
         self.listeners: list[Callable[[Event], None]] = []  # called when an attempt ends
-        self.deaf: list[tuple[int, int]] = [(0, 0), (0, 0)]  # when an ear hears nothing
+        self.down = [(NEVER, NEVER), (NEVER, NEVER)]  # from when to when an ear is switched off
         channels = len(air.payloads[0])
         # Pieces that have not arrived, and the arrival of the latest one so far; by sender.
         self._missing = [[[len(pieces)] * frames for pieces in ear] for ear in air.payloads]
@@ -47,6 +47,7 @@ class Radio:
         env, air, fate, medium = self._env, self._air, self._fate, self.media[sender]
         piece = air.payloads[sender][channel][number]
         entry = air.entry(sender, env.now, self._booked)
+        until_ns = entry.until_ns if fate.flushes else NEVER
         if entry.begin_ns > env.now:
             yield env.timeout(entry.begin_ns - env.now)
         # On a shared medium those who ask in the same nanosecond go in this order; of one's own
@@ -56,14 +57,15 @@ class Radio:
         for attempt in range(fate.attempts):
             if attempt:
                 yield env.timeout(piece.occupied_ns + air.pause_ns)
-            if not (yield medium.begin(piece.occupied_ns, rank, entry.until_ns)):
+            if not (yield medium.begin(piece.occupied_ns, rank, until_ns)):
+                return
+            if self._is_down(sender, env.now):
                 return
             end_ns = env.now + piece.airtime_ns
             for listener in self.listeners:
                 schedule(env.event(), piece.airtime_ns, INTERRUPT).callbacks.append(listener)
             lost = fate.lost[sender](frame, env.now, piece.bits)
-            deaf_from_ns, deaf_to_ns = self.deaf[1 - sender]
-            lost = lost or deaf_from_ns <= end_ns < deaf_to_ns
+            lost = lost or self._is_down(1 - sender, end_ns)
             arrival_ns = -1
             if not lost:
                 last_ns = end_ns
@@ -81,6 +83,10 @@ class Radio:
                 self._piece_arrives(sender, channel, frame, arrival_ns)
             if not next(fate.ack_lost[sender]):
                 return
+
+    def _is_down(self, ear: int, time_ns: int) -> bool:
+        from_ns, to_ns = self.down[ear]
+        return bool(from_ns <= time_ns < to_ns)
 
     def _piece_arrives(self, sender: int, channel: int, frame: int, arrival_ns: int) -> None:
         latest_ns = max(self._latest_ns[sender][channel][frame], arrival_ns)

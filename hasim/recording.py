@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from hasim.devices import DeviceSpec
 from hasim.ear import Ear
+from hasim.links.air import NEVER
 from hasim.plan import EARS, Plan, Waits
 from hasim.radio import Radio
-from hasim.timeline import Deliveries, Status, Timeline
+from hasim.server import Ledger
+from hasim.timeline import Deliveries, Mode, Status, Timeline
 
 
 def timeline(
@@ -18,7 +21,11 @@ def timeline(
 ) -> Timeline:
     """What came of a finished run."""
     released_ns = np.tile(plan.needed_ns(), (2, 1))
-    servers = {f"core_{name}": ear.core for name, ear in zip(EARS, ears, strict=True)}
+    servers: dict[str, Ledger] = {
+        f"{resource}_{name}": core
+        for name, ear in zip(EARS, ears, strict=True)
+        for resource, core in ear.cores.items()
+    }
     if plan.air.shared:
         servers["link"] = radio.media[0]
     else:
@@ -34,7 +41,7 @@ def timeline(
             channel: _deliveries(plan, radio, number, (waits_ns[0][number], waits_ns[1][number]))
             for number, channel in enumerate(plan.channels)
         },
-        busy_ns=np.array([ear.core.busy_ns for ear in ears]),
+        busy_ns=np.array([_busy_ns(ear) for ear in ears]),
         airtime_ns=_airtime_ns(plan, radio),
         duration_ns=plan.frames * plan.hop_ns,
         steps=_steps(plan, ears),
@@ -44,7 +51,30 @@ def timeline(
             for name, server in servers.items()
             for figure, value in server.statistics().items()
         },
+        mode=np.array([ear.mode for ear in ears], dtype=np.int8),
+        restarted=np.array(
+            [np.arange(plan.frames) == ear.restarted for ear in ears], dtype=np.int8
+        ),
+        clock=(_clock(plan.devices[0]), _clock(plan.devices[1])),
     )
+
+
+def _clock(device: DeviceSpec) -> float:
+    assert device.clock != "auto"  # a plan has settled it
+    return device.clock
+
+
+def _busy_ns(ear: Ear) -> int:
+    """Time in which the core or the accelerator did something, interrupts included."""
+    began = [began_ns for core in ear.cores.values() for began_ns in core.began_ns]
+    work = [work_ns for core in ear.cores.values() for work_ns in core.work_ns]
+    busy_ns, until_ns = 0, 0
+    for began_ns, work_ns in sorted(zip(began, work, strict=True)):
+        end_ns = began_ns + work_ns
+        busy_ns += max(0, end_ns - max(began_ns, until_ns))
+        until_ns = max(until_ns, end_ns)
+    within_ns = sum(takes_ns for pauses in ear.pauses.values() for _, takes_ns in pauses)
+    return busy_ns + sum(core.stolen_ns for core in ear.cores.values()) - within_ns
 
 
 def _airtime_ns(plan: Plan, radio: Radio) -> int:
@@ -68,7 +98,12 @@ def _deliveries(plan: Plan, radio: Radio, channel: int, waits_ns: tuple[int, int
 
 def _steps(plan: Plan, ears: tuple[Ear, Ear]) -> ndarray:
     """Records of all Computes that had something to do, by start and ear."""
-    names = [step.name for ear in plan.segments for segment in ear for step in segment.computes]
+    names = [
+        step.name
+        for ear in plan.segments
+        for segment in ear[Mode.FULL]
+        for step in segment.computes
+    ]
     fields: list[tuple[str, Any]] = [
         ("ear", np.int8),
         ("frame", np.int32),
@@ -78,18 +113,46 @@ def _steps(plan: Plan, ears: tuple[Ear, Ear]) -> ndarray:
     ]
     parts = [np.empty(0, dtype=fields)]
     for ear, player in enumerate(ears):
-        for segment, began in zip(plan.segments[ear], player.began_ns, strict=True):
-            began_ns = np.array(began)
-            for number, step in enumerate(segment.computes):
-                begin_ns, end_ns = segment.begin_ns[number], segment.end_ns[number]
-                frame = np.flatnonzero((began_ns >= 0) & (end_ns > begin_ns))
-                part = np.empty(len(frame), dtype=fields)
-                part["ear"], part["frame"], part["name"] = ear, frame, step.name
-                part["start_ns"] = (began_ns + begin_ns)[frame]
-                part["end_ns"] = (began_ns + end_ns)[frame]
-                parts.append(part)
+        modes = np.array(player.mode)
+        for mode, segments in plan.segments[ear].items():
+            for station, (segment, began) in enumerate(zip(segments, player.began_ns, strict=True)):
+                began_ns = np.array(began)
+                played = (began_ns >= 0) & (modes == mode)
+                for number, step in enumerate(segment.computes):
+                    begin_ns, end_ns = segment.begin_ns[number], segment.end_ns[number]
+                    frame = np.flatnonzero(played & (end_ns > begin_ns))
+                    part = np.empty(len(frame), dtype=fields)
+                    part["ear"], part["frame"], part["name"] = ear, frame, step.name
+                    part["start_ns"] = (began_ns + begin_ns)[frame]
+                    part["end_ns"] = (began_ns + end_ns)[frame]
+                    _interrupt(part, begin_ns, end_ns, player, station)
+                    parts.append(_stop(part, player, station))
     records = np.concatenate(parts)
     return records[np.lexsort((records["ear"], records["start_ns"]))]
+
+
+def _interrupt(
+    part: ndarray, begin_ns: ndarray, end_ns: ndarray, player: Ear, station: int
+) -> None:
+    """Move a step's records by what the interrupts before its start and its end took."""
+    if not player.pauses:
+        return
+    for record in part:
+        for done_ns, takes_ns in player.pauses.get((station, int(record["frame"])), ()):
+            if done_ns <= begin_ns[record["frame"]]:
+                record["start_ns"] += takes_ns
+            if done_ns < end_ns[record["frame"]]:
+                record["end_ns"] += takes_ns
+
+
+def _stop(part: ndarray, player: Ear, station: int) -> ndarray:
+    """A step's records, cut where their frames were given up."""
+    if not player.stopped_ns:
+        return part
+    frames = part["frame"].tolist()
+    stops_ns = [player.stopped_ns.get((station, frame), NEVER) for frame in frames]
+    part["end_ns"] = np.minimum(part["end_ns"], stops_ns)
+    return part[part["end_ns"] > part["start_ns"]]
 
 
 def _packets(plan: Plan, radio: Radio) -> ndarray:

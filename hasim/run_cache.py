@@ -271,6 +271,8 @@ def _timeline_of(arrays: Arrays) -> Timeline:
         )
         for number, (name, told) in enumerate(facts.pop("channels").items())
     }
+    left, right = facts.pop("clock")
+    facts["clock"] = (left, right)
     times: dict[str, Any] = {name: arrays[name] for name in _TIMES}
     return Timeline(channels=channels, **times, **facts)
 

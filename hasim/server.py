@@ -200,14 +200,14 @@ class Core(Ledger):
         else:
             self._asking.remove(job)
 
-    def interrupt(self, _: Event, takes_ns: int) -> None:
+    def interrupt(self, takes_ns: int) -> None:
         """From now on, or after the interrupts before, the core does something else."""
         now = self._env.now
         self._interrupted_ns = max(self._interrupted_ns, now) + takes_ns
         self.stolen_ns += takes_ns
         job = self._job
-        if job is not None and job.began_ns + job.stolen_ns + job.work_ns > now:
-            job.stolen_ns += takes_ns
+        if job is not None and job.at_ns(job.work_ns) > now:
+            job.pause(now, takes_ns)
 
     def _admit(self, _: Event) -> None:
         self._queue += sorted(self._asking, key=lambda job: job.rank)
@@ -219,14 +219,15 @@ class Core(Ledger):
         now = self._env.now
         self._job = job
         job.began_ns = now
-        job.stolen_ns = max(0, self._interrupted_ns - now)
+        if self._interrupted_ns > now:
+            job.pause(now, self._interrupted_ns - now)
         schedule(job.granted, 0)
 
 
 class Job:
     """Something a core was asked to do."""
 
-    __slots__ = ("asked_ns", "began_ns", "granted", "rank", "stolen_ns", "work_ns")
+    __slots__ = ("asked_ns", "began_ns", "granted", "pauses", "rank", "stolen_ns", "work_ns")
 
     def __init__(self, work_ns: int, rank: tuple[int, ...], asked_ns: int, granted: Event) -> None:
         self.work_ns = work_ns
@@ -235,6 +236,15 @@ class Job:
         self.granted = granted
         self.began_ns = -1
         self.stolen_ns = 0  # by interrupts so far
+        self.pauses: list[tuple[int, int]] = []  # how much was done when an interrupt took how long
+
+    def pause(self, now_ns: int, takes_ns: int) -> None:
+        """An interrupt; it may begin while others last."""
+        done_ns = max(0, now_ns - self.began_ns - self.stolen_ns)
+        if self.pauses:
+            done_ns = max(done_ns, self.pauses[-1][0])
+        self.pauses.append((done_ns, takes_ns))
+        self.stolen_ns += takes_ns
 
     def at_ns(self, progress_ns: int) -> int:
         """When so much of the work is done, if nothing else interrupts."""

@@ -57,7 +57,9 @@ def simulate(
     hold up a second one.
 
     A frame skipped because of `overload` is neither computed nor sent; pieces of a raw microphone
-    that left while it was still being captured are wasted.
+    that left while it was still being captured are wasted. A frame that is given up half-way has
+    sent what it had sent, and its core time is lost. In the rehearsals for automatic waits and
+    delays frames queue, and nothing fails.
 
     Random streams: "loss/<direction>" (one step per attempt), "ack/<direction>" (one per arrived
     attempt) and "jitter/<direction>" (one per packet); directions are "left_to_right" and
@@ -68,19 +70,26 @@ def simulate(
     """
     whole = plan(programs, frames, hop_ns, devices, link)
     waits_ns, delay_ns = _playout_ns(whole, playout)
-    ears, radio = _play(whole, drawn(link, whole.air, stream, frames), waits_ns)
+    ears, radio = _play(whole, drawn(link, whole.air, stream, frames), waits_ns, delay_ns)
     return timeline(whole, ears, radio, waits_ns, delay_ns)
 
 
-def _play(plan: Plan, fate: Fate, waits_ns: Waits | None) -> tuple[tuple[Ear, Ear], Radio]:
+def _play(
+    plan: Plan, fate: Fate, waits_ns: Waits | None, delay_ns: int | None = None
+) -> tuple[tuple[Ear, Ear], Radio]:
     """One run, from silence to silence."""
-    from simpy import Environment
+    from simpy import Environment, Interrupt
 
     env = Environment()
     radio = Radio(env, plan.air, fate, plan.frames)
-    ears = (Ear(env, plan, radio, 0, waits_ns), Ear(env, plan, radio, 1, waits_ns))
+    for ear, device in enumerate(plan.devices):
+        if device.reboot is not None:
+            at_ns = round(device.reboot.at_s * 1e9)
+            radio.down[ear] = (at_ns, at_ns + round(device.reboot.takes_ms * 1e6))
+    left = Ear(env, plan, radio, 0, waits_ns, delay_ns, Interrupt)
+    right = Ear(env, plan, radio, 1, waits_ns, delay_ns, Interrupt)
     env.run()
-    return ears, radio
+    return (left, right), radio
 
 
 # ----------------------------------------------------------------------------- automatic playout
@@ -117,7 +126,8 @@ def _rehearse(whole: Plan, fate: Fate, waits_ns: Waits | None) -> tuple[Waits, i
 
     A short run is enough if it ends in a pattern that repeats, as nearly all do.
     """
-    patient = [device.model_copy(update={"overload": "queue"}) for device in whole.devices]
+    untroubled = {"overload": "queue", "reboot": None}
+    patient = [device.model_copy(update=untroubled) for device in whole.devices]
     short = 64 + 4 * whole.period
     for frames in sorted({min(short, whole.frames), whole.frames}):
         trial = plan(whole.programs, frames, whole.hop_ns, (patient[0], patient[1]), whole.link)

@@ -23,6 +23,18 @@ class Status(IntEnum):
     NOT_SENT = 3
 
 
+class Mode(IntEnum):
+    """How a frame was computed."""
+
+    FULL = 0
+    HELD = 1  # filtered with what was learnt before: nothing that renews the filter was done
+    DEGRADED = 2  # with the smaller network
+
+
+def _never() -> ndarray:
+    return np.zeros((2, 1), dtype=np.int8)
+
+
 @dataclass(frozen=True)
 class Deliveries:
     """One channel between the ears. Packet n carries what the sender made of its frame n."""
@@ -57,6 +69,12 @@ class Timeline:
     packets: ndarray
     """records: channel, sender, frame, piece, attempt, start_ns, end_ns, arrived_ns, lost"""
     queue: dict[str, float] = field(default_factory=dict)  # queue figures, unit in the name
+    mode: ndarray = field(default_factory=_never)
+    """(ear, frame), or (ear, 1) for all frames: values of Mode."""
+    restarted: ndarray = field(default_factory=_never)
+    """(ear, frame), or (ear, 1) for all frames: 1 in the first frame after a reboot, which knows
+    nothing of those before."""
+    clock: tuple[float, float] = (1.0, 1.0)  # by which the devices' rates were multiplied
 
     @property
     def computed(self) -> ndarray:

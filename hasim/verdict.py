@@ -17,8 +17,8 @@ from numpy import ndarray
 from hasim.devices import DeviceSpec
 from hasim.links import LinkSpec, carried_kbps, offered_kbps
 from hasim.memory import REGIONS, Ledger
-from hasim.plan import EARS, core_load
-from hasim.program import Program, macs_per_frame
+from hasim.plan import EARS
+from hasim.program import Compute, Program, macs_per_frame
 from hasim.simulation import PlayoutSpec
 from hasim.timeline import Status, Timeline
 
@@ -47,7 +47,8 @@ def judge(
     """Judge one run by its timeline and by what its devices (left, right) and its link can do."""
     reasons: list[str] = []
     for ear, name in enumerate(EARS):
-        reasons += (f"{name}: {reason}" for reason in _memory(ledgers[ear]))
+        ledger = devices[ear].placed(ledgers[ear])
+        reasons += (f"{name}: {reason}" for reason in _memory(ledger))
         reasons += (
             f"{name}: {reason}" for reason in _load(programs[ear], devices[ear], timeline.hop_ns)
         )
@@ -72,15 +73,21 @@ def _memory(ledger: Ledger) -> Iterator[str]:
 
 
 def _load(program: Program, device: DeviceSpec, hop_ns: int) -> Iterator[str]:
-    load = core_load(program, device, hop_ns)
-    if load > 1:
-        asked_mmac_per_s = macs_per_frame(program) / hop_ns * 1e3
-        # Where precisions are mixed, the rate that this mix of steps has.
-        available_mmac_per_s = asked_mmac_per_s / load
-        yield (
-            f"utilisation {_up(load, 2)} ({asked_mmac_per_s:.1f} MMAC/s asked, "
-            f"{available_mmac_per_s:.1f} available)"
-        )
+    for resource, load in device.loads(program, hop_ns).items():
+        if load > 1:
+            steps = tuple(
+                step
+                for step in program
+                if isinstance(step, Compute) and device.resource(step) == resource
+            )
+            asked_mmac_per_s = macs_per_frame(steps) / hop_ns * 1e3
+            # Where precisions are mixed, the rate that this mix of steps has.
+            available_mmac_per_s = asked_mmac_per_s / load
+            where = "" if resource == "core" else f" of the {resource}"
+            yield (
+                f"utilisation{where} {_up(load, 2)} ({asked_mmac_per_s:.1f} MMAC/s asked, "
+                f"{available_mmac_per_s:.1f} available)"
+            )
 
 
 def _link(programs: tuple[Program, Program], link: LinkSpec, hop_ns: int) -> Iterator[str]:

@@ -26,6 +26,7 @@ class Fate:
     ack_lost: tuple[Iterator[bool], Iterator[bool]]  # one item per attempt that arrived
     jitter_ns: Callable[[int, int, int, int], int]  # of (sender, frame, channel, piece)
     late: bool = False  # what arrives does so as if at the last attempt there may be
+    flushes: bool = True  # packets that get too old are thrown away
 
 
 def drawn(link: LinkSpec, air: Air, stream: Stream, frames: int) -> Fate:
@@ -62,12 +63,14 @@ def slowest(air: Air) -> Fate:
         (repeat(False), repeat(False)),
         lambda *packet: air.jitter_ns,
         late=True,
+        flushes=False,
     )
 
 
 def prompt() -> Fate:
     """Everything arrives at its first attempt, without jitter."""
-    return Fate(1, (_never, _never), (repeat(False), repeat(False)), lambda *packet: 0)
+    once = (repeat(False), repeat(False))
+    return Fate(1, (_never, _never), once, lambda *packet: 0, flushes=False)
 
 
 def nothing_arrives() -> Fate:
