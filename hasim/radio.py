@@ -65,7 +65,7 @@ class Radio:
             for listener in self.listeners:
                 schedule(env.event(), piece.airtime_ns, INTERRUPT).callbacks.append(listener)
             lost = fate.lost[sender](frame, env.now, piece.bits)
-            lost = lost or self._is_down(1 - sender, end_ns)
+            lost = lost or self._is_down(sender, end_ns) or self._is_down(1 - sender, end_ns)
             arrival_ns = -1
             if not lost:
                 last_ns = end_ns
