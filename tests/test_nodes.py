@@ -375,19 +375,21 @@ def test_what_two_microphones_determine_is_predicted_exactly(rng):
     assert not both[:, 5].any()
 
 
-def test_late_lessons_are_learnt_when_they_come(rng):
-    """Against a literal loop: at each frame, learn what has become known, oldest first."""
+@pytest.mark.parametrize("every", [1, 3])
+def test_late_lessons_are_learnt_when_they_come(every, rng):
+    """Against a literal loop: at each update, learn what has become known, oldest first."""
     channels = rng.standard_normal((2, 3, 4, 30)) + 1j * rng.standard_normal((2, 3, 4, 30))
     mask = rng.random((2, 4, 30))
     known = np.arange(30) + rng.choice([0, 0, 1, 4], (2, 30))
     known[rng.random((2, 30)) < 0.2] = NEVER
-    node = MnTango(covariance=FAST, filter="sdw_mwf")
+    node = MnTango(covariance=Recursive(tau_s=0.3, every=every), filter="sdw_mwf")
     weights = node.filter_weights(channels, mask, known < NEVER, 0.008, known=known)
-    forgetting = np.exp(-0.008 / 0.3)
+    forgetting = np.exp(-every * 0.008 / 0.3)
     for ear in (0, 1):
         r_s, r_n = np.zeros((2, 4, 3, 3), dtype=complex)
         for frame in range(30):
-            for lesson in np.flatnonzero(known[ear] == frame):
+            new = (known[ear] <= frame) & (known[ear] > frame - every) & (frame % every == 0)
+            for lesson in np.flatnonzero(new & (np.arange(30) % every == 0)):
                 y = channels[ear, :, :, lesson].T
                 outer = y[:, :, None] * y[:, None].conj()
                 m = mask[ear, :, lesson][:, None, None]
