@@ -254,7 +254,8 @@ def load(timeline: Timeline, window_s: float = 0.25) -> Figure:
             linewidth=1.5,
             label=label,
         )
-    above.set(ylabel="busy (%)", ylim=(0, 105))
+    above.set_ylabel("busy (%)")
+    above.set_ylim(0, max(105.0, above.get_ylim()[1]))  # core and accelerator may both be busy
     above.set_title(f"Averages over {window_s:g} s", loc="left")
     above.grid(color="#dddddd", linewidth=0.6)
     above.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, fontsize=8, frameon=False)
@@ -455,7 +456,7 @@ def training_curves(epochs: Sequence[Mapping[str, Any]]) -> Figure:
             values = [entry[side].get(name, np.nan) for entry in epochs]
             if not np.all(np.isnan(values)):
                 upper.plot(number, values, style, color=colour, label=f"{name}, {side}", marker=".")
-    gain_db = [entry["validation"]["gevd_gain_db"] for entry in epochs]
+    gain_db = [entry["validation"].get("gevd_gain_db", np.nan) for entry in epochs]
     lower.plot(number, gain_db, "-", color=INK, marker=".")
     for axes in (upper, lower):
         axes.grid(color="#e0e0e0")
