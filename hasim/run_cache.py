@@ -14,7 +14,7 @@ import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
@@ -28,7 +28,6 @@ from hasim.cache import Arrays, content_hash, default_folder, fetch, file_hash
 from hasim.scenario import Scenario
 from hasim.scene import Image, Scene
 from hasim.spec import Spec
-from hasim.stft import frames_for
 from hasim.timeline import Deliveries, Timeline
 
 MAX_MEMORY_BYTES = 256 * 2**20
@@ -91,32 +90,17 @@ def scene(scenario: Scenario, folder: Path, code: str) -> Scene:
         "duration_s": scenario.duration_s,
         "sample_rate_hz": scenario.sample_rate_hz,
     }
-    arrays = _shared(key, lambda: _scene_arrays(experiment.render_scene(scenario)), folder)
-    return _scene_of(arrays)
+    return _unpacked(_shared(key, lambda: _packed(experiment.render_scene(scenario)), folder))
 
 
 def timeline(scenario: Scenario, folder: Path, code: str) -> Timeline:
-    """`experiment.play_time`, or what it gave before for programs, devices, link and playout that
-    are the same to the devices."""
-    rate_hz, front_end = scenario.sample_rate_hz, scenario.front_end
-    link = content(scenario.link)
-    del link["codec"]  # its bits are in the programs
-    key = {
-        "what": "timeline",
-        "code": code,
-        "programs": [
-            [[type(step).__name__, asdict(step)] for step in program]
-            for program in experiment.programs(scenario)
-        ],
-        "frames": frames_for(round(scenario.duration_s * rate_hz), front_end),
-        "hop": [front_end.hop, rate_hz],
-        "devices": content(scenario.devices),
-        "link": link,
-        "playout": content(scenario.playout),
-        "seed": scenario.seed,
-    }
-    arrays = _shared(key, lambda: _timeline_arrays(experiment.play_time(scenario)), folder)
-    return _timeline_of(arrays)
+    """`experiment.play_time`, or what it gave before for a scenario that differs in nothing that
+    time knows of: sound, scores, and what an algorithm is beside its programs."""
+    key = content(scenario)
+    for part in ("name", "scene", "metrics", "scoring", "algorithm"):
+        del key[part]
+    key |= {"what": "timeline", "code": code, "programs": repr(experiment.programs(scenario))}
+    return _unpacked(_shared(key, lambda: _packed(experiment.play_time(scenario)), folder))
 
 
 class RowCache:
@@ -198,91 +182,55 @@ def _size(arrays: Arrays) -> int:
     return sum(array.nbytes for array in arrays.values())
 
 
-def _scene_arrays(scene: Scene) -> Arrays:
-    images = {"target": scene.target}
-    images |= {f"noise_{number}": image for number, image in enumerate(scene.noises)}
-    arrays = {
-        f"{name}/{part}": getattr(image, part)
-        for name, image in images.items()
-        for part in ("full", "early", "direct")
-    }
-    facts = {
-        "sample_rate_hz": scene.sample_rate_hz,
-        "noises": len(scene.noises),
-        "t60_s": scene.t60_s,
-        "positions_m": scene.positions_m,
-    }
-    return arrays | {
-        "dry": scene.dry,
-        "sensor_noise": scene.sensor_noise,
-        "snr_db": np.array(scene.snr_db),  # may be infinite, which JSON cannot say
-        "facts": _as_bytes(facts),
-    }
+# ---------------------------------------------------------------------------- records as arrays
+
+_RECORDS = {record.__name__: record for record in (Scene, Image, Timeline, Deliveries)}
 
 
-def _scene_of(arrays: Arrays) -> Scene:
-    facts = json.loads(arrays["facts"].tobytes())
-
-    def image(name: str) -> Image:
-        return Image(*(arrays[f"{name}/{part}"] for part in ("full", "early", "direct")))
-
-    left, right = arrays["snr_db"].tolist()
-    return Scene(
-        sample_rate_hz=facts["sample_rate_hz"],
-        dry=arrays["dry"],
-        target=image("target"),
-        noises=tuple(image(f"noise_{number}") for number in range(facts["noises"])),
-        sensor_noise=arrays["sensor_noise"],
-        snr_db=(left, right),
-        t60_s=facts["t60_s"],
-        positions_m={name: (x, y, z) for name, (x, y, z) in facts["positions_m"].items()},
-    )
+def _packed(record: Any) -> Arrays:
+    """A record as arrays: its own, and its outline as text."""
+    arrays: Arrays = {}
+    outline = json.dumps(_outline(record, arrays)).encode()
+    return {"outline": np.frombuffer(outline, dtype=np.uint8)} | arrays
 
 
-_TIMES = (
-    *("released_ns", "finished_ns", "deadline_ns", "busy_ns"),
-    *("steps", "packets", "mode", "restarted"),
-)
-_SPANS = ("hop_ns", "playout_delay_ns", "wait_ns", "airtime_ns", "duration_ns", "queue", "clock")
+def _unpacked(arrays: Arrays) -> Any:
+    return _rebuilt(json.loads(arrays["outline"].tobytes()), arrays)
 
 
-def _timeline_arrays(timeline: Timeline) -> Arrays:
-    arrays: Arrays = {name: getattr(timeline, name) for name in _TIMES}
-    for number, deliveries in enumerate(timeline.channels.values()):
-        for part in ("sent_ns", "arrived_ns", "status"):
-            arrays[f"{number}/{part}"] = getattr(deliveries, part)
-    facts = {name: getattr(timeline, name) for name in _SPANS}
-    facts["channels"] = {
-        name: {"lag_frames": d.lag_frames, "waits_ns": d.waits_ns}
-        for name, d in timeline.channels.items()
-    }
-    return arrays | {"facts": _as_bytes(facts)}
+def _outline(value: Any, arrays: Arrays) -> Any:
+    """A value as JSON: [kind, what it is made of]; arrays by their numbers.
+
+    Raises TypeError for what it does not know, so that nothing is ever left out in silence.
+    """
+    if isinstance(value, ndarray):
+        arrays[f"array_{len(arrays)}"] = value
+        return ["array", f"array_{len(arrays) - 1}"]
+    if type(value).__name__ in _RECORDS:
+        own = {field.name: getattr(value, field.name) for field in fields(value)}
+        return [type(value).__name__, _outline(own, arrays)]
+    if isinstance(value, dict):
+        return ["dict", [[name, _outline(item, arrays)] for name, item in value.items()]]
+    if isinstance(value, tuple):
+        return ["tuple", [_outline(item, arrays) for item in value]]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return ["plain", value]
+    raise TypeError(f"{type(value).__name__} cannot be kept")
 
 
-def _timeline_of(arrays: Arrays) -> Timeline:
-    facts = json.loads(arrays["facts"].tobytes())
-    channels = {
-        name: Deliveries(
-            sent_ns=arrays[f"{number}/sent_ns"],
-            arrived_ns=arrays[f"{number}/arrived_ns"],
-            status=arrays[f"{number}/status"],
-            lag_frames=told["lag_frames"],
-            waits_ns=(told["waits_ns"][0], told["waits_ns"][1]),
-        )
-        for number, (name, told) in enumerate(facts.pop("channels").items())
-    }
-    left, right = facts.pop("clock")
-    facts["clock"] = (left, right)
-    times: dict[str, Any] = {name: arrays[name] for name in _TIMES}
-    return Timeline(channels=channels, **times, **facts)
-
-
-def _as_bytes(facts: Mapping[str, Any]) -> ndarray:
-    return np.frombuffer(json.dumps(facts, default=_native).encode(), dtype=np.uint8)
-
-
-def _native(number: Any) -> Any:
-    return number.item()  # NumPy's numbers
+def _rebuilt(outline: Any, arrays: Arrays) -> Any:
+    kind, made_of = outline
+    if kind == "array":
+        return arrays[made_of]
+    if kind == "dict":
+        return {name: _rebuilt(item, arrays) for name, item in made_of}
+    if kind == "tuple":
+        return tuple(_rebuilt(item, arrays) for item in made_of)
+    if kind == "plain":
+        return made_of
+    return _RECORDS[kind](**_rebuilt(made_of, arrays))
 
 
 def _digest(text: str) -> str:
