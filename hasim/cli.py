@@ -165,7 +165,7 @@ def run(
     if trace is not None:
         from hasim import trace as traces
 
-        traces.write(outcome.timeline, trace)
+        traces.write(outcome, trace)
     if pcapng is not None:
         from hasim import pcapng as captures
 

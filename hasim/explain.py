@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hasim import scenario
-from hasim.devices import DeviceSpec
+from hasim.devices import DeviceSpec, Resource
 from hasim.latency import BANDS, band
 from hasim.links import payload_bits
 from hasim.memory import Ledger, Region
@@ -107,7 +107,7 @@ def _behind(run: _Run, reason: str) -> Iterator[str]:
     elif fact.startswith("RAM") or fact.startswith("NVM"):
         yield from _memory(run, ear, "ram" if fact.startswith("RAM") else "nvm")
     elif fact.startswith("utilisation"):
-        yield from _load(run, ear)
+        yield from _load(run, ear, "accelerator" if "accelerator" in fact else "core")
     elif "skipped" in fact:
         yield from _first(run, ear, "skipped", lambda row: row["finished_ns"] == "")
     elif "frames late" in fact:
@@ -125,7 +125,8 @@ def _behind(run: _Run, reason: str) -> Iterator[str]:
 
 def _memory(run: _Run, ear: str, region: Region) -> Iterator[str]:
     device, s = run.device(ear), run.scenario
-    ledger = Ledger(s.algorithm.memory(s.front_end, s.link.codec), device.ram_kb, device.nvm_kb)
+    items = s.algorithm.memory(s.front_end, s.link.codec)
+    ledger = device.placed(Ledger(items, device.ram_kb, device.nvm_kb))
     for item in sorted(ledger.items, key=lambda item: -item.bytes):
         if item.region == region:
             yield f"{item.bytes / 1024:9.1f} kB  {item.name}"
@@ -133,18 +134,21 @@ def _memory(run: _Run, ear: str, region: Region) -> Iterator[str]:
     yield f"{needs_kb:9.1f} kB  in all; the device has {has_kb:g}"
 
 
-def _load(run: _Run, ear: str) -> Iterator[str]:
-    device, total_ns = run.device(ear), 0.0
+def _load(run: _Run, ear: str, resource: Resource) -> Iterator[str]:
+    device, total_ns = run.device(ear).running(run.program, run.hop_ns), 0.0
     for step in run.program:
-        if isinstance(step, Compute):
-            spent_ns = device.compute_ns(step) / step.every
-            total_ns += spent_ns
-            rate = device.mmac_per_s.of(step.precision)
+        if isinstance(step, Compute) and device.resource(step) == resource:
+            each_ns = device.compute_ns(step)
+            total_ns += each_ns / step.every
             often = f", every {step.every} frames" if step.every > 1 else ""
+            read = f" and {step.weight_bytes} bytes of weights" if step.weight_bytes else ""
             yield (
-                f"{spent_ns / 1e6:8.3f} ms  {step.name}: {step.macs} MAC in {step.precision} at "
-                f"{rate:g} MMAC/s{often}"
+                f"{each_ns / step.every / 1e6:8.3f} ms  {step.name}: {step.macs} MAC in "
+                f"{step.precision}{read}, {step.macs * 1e3 / each_ns:.4g} MMAC/s{often}"
             )
+    stolen = device.interrupts.share if resource == "core" else 0.0
+    if stolen:
+        yield f"          interrupts take {100 * stolen:.1f} % of the core besides"
     yield f"{total_ns / 1e6:8.3f} ms  in all, every {run.hop_ns / 1e6:g} ms"
 
 
@@ -227,9 +231,9 @@ def _skipped(run: _Run, ear: str, released: int) -> Iterator[str]:
     for row in busy:
         until_ms = (int(row["end_ns"]) - released) / 1e6
         yield f"  the core is still at {row['name']} of frame {row['frame']}, to +{until_ms:.3f} ms"
-    if not busy:
-        yield "  the core has older frames to compute"
-    yield f"  never computed, because overload is {run.device(ear).overload}"
+    device = run.device(ear)
+    reboots = f", and the device reboots at {device.reboot.at_s:g} s" if device.reboot else ""
+    yield f"  not computed to its end: overload is {device.overload}{reboots}"
 
 
 def _computed(run: _Run, ear: str, number: int, released: int, finished: int) -> Iterator[str]:

@@ -1,8 +1,8 @@
-"""Which algorithm fits which device: time of the core and memory, before anything is run.
+"""Which algorithm fits which device, in time and in memory, before anything is run.
 
 The network alone is what the literature counts; the whole program also has transforms, covariances
-and filters, which usually run in floating point. Both are shares of the time from frame to frame: 1
-is all of it.
+and filters, which usually run in floating point. Both are shares of the time from frame to frame,
+of the core or of the accelerator, whichever has more to do: 1 is all of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 
 from hasim import presets, scenario
 from hasim.memory import Ledger
-from hasim.plan import core_load
 from hasim.program import Compute, Program
 from hasim.scenario import Scenario
 
@@ -113,9 +112,9 @@ def _cell(device: str, algorithm: str, variant: Scenario) -> Cell:
     )
     spec = variant.devices.left
     hop_ns = variant.front_end.hop * 1_000_000_000 // variant.sample_rate_hz
-    network, total = (core_load(steps, spec, hop_ns) for steps in (networks, program))
+    network, total = (max(spec.loads(steps, hop_ns).values()) for steps in (networks, program))
     items = variant.algorithm.memory(variant.front_end, variant.link.codec)
-    ledger = Ledger(items, spec.ram_kb, spec.nvm_kb)
+    ledger = spec.placed(Ledger(items, spec.ram_kb, spec.nvm_kb))
     given = presets.load("devices", device).values
     power = spec.power
     active_mw = None if power is None else power.active_mw

@@ -191,10 +191,10 @@ def _device(preset: Preset) -> dict[str, str]:
     def told(path: str, value: Any) -> str:
         return "" if value is None else f"{value:g}" + (" *" if path in preset.estimated else "")
 
-    convolution = rates.get("convolution", {}).get("int8", figures.get("conv_int8_mmac_per_s"))
+    apart = values.get("accelerator_mmac_per_s", {})
     return {
-        "int8": told("mmac_per_s.int8", rates.get("int8")),
-        "conv. int8": told("", convolution),
+        "int8": told("mmac_per_s.int8", rates.get("int8", apart.get("int8"))),
+        "conv. int8": told("", rates.get("convolution", {}).get("int8")),
         "fp32": told("mmac_per_s.fp32", rates["fp32"]),
         "RAM, NVM kB": ", ".join(told("", values.get(key)) or "?" for key in ("ram_kb", "nvm_kb")),
         "active, idle mW": ", ".join(

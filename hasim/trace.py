@@ -11,32 +11,56 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hasim.program import Compute
 from hasim.timeline import Timeline
+
+if TYPE_CHECKING:
+    from hasim.result import RunResult
 
 EARS = ("left", "right")
 LINK = 3
-CORE, RADIO = 1, 2  # threads of an ear
+CORE, RADIO, ACCELERATOR = 1, 2, 3  # threads of an ear
 
 
-def write(timeline: Timeline, path: str | Path) -> None:
-    """Leave the trace in a file; OSError where it cannot be written."""
-    Path(path).write_text(json.dumps(events(timeline), separators=(",", ":")), encoding="utf-8")
+def write(result: RunResult, path: str | Path) -> None:
+    """Leave the trace of a run in a file; OSError where it cannot be written."""
+    s = result.scenario
+    program = s.algorithm.program(s.front_end, s.link.codec)
+    apart: list[frozenset[str]] = [
+        frozenset(
+            step.name
+            for step in program
+            if isinstance(step, Compute) and device.resource(step) == "accelerator"
+        )
+        for device in (s.devices.left, s.devices.right)
+    ]
+    text = json.dumps(events(result.timeline, (apart[0], apart[1])), separators=(",", ":"))
+    Path(path).write_text(text, encoding="utf-8")
 
 
-def events(timeline: Timeline) -> dict[str, Any]:
-    """The trace as an object for JSON."""
-    timed = [*_steps(timeline), *_frames(timeline), *_packets(timeline), *_in_hand(timeline)]
+def events(
+    timeline: Timeline,
+    accelerated: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset()),
+) -> dict[str, Any]:
+    """The trace as an object for JSON; `accelerated` steps of the ears are not the core's."""
+    timed = [
+        *_steps(timeline, accelerated),
+        *_frames(timeline),
+        *_packets(timeline),
+        *_in_hand(timeline),
+    ]
     timed.sort(key=lambda event: event["ts"])
     return {"traceEvents": [*_names(), *timed], "displayTimeUnit": "ms"}
 
 
 def _names() -> Iterator[dict[str, Any]]:
     processes = {1: "left ear", 2: "right ear", LINK: "link"}
-    threads = {(pid, CORE): "core" for pid in (1, 2)} | {(pid, RADIO): "radio" for pid in (1, 2)}
+    of_an_ear = {CORE: "core", RADIO: "radio", ACCELERATOR: "accelerator"}
+    threads = {(pid, tid): name for pid in (1, 2) for tid, name in of_an_ear.items()}
     threads |= {(LINK, 1): "left to right", (LINK, 2): "right to left"}
     for pid, name in processes.items():
         yield {"ph": "M", "name": "process_name", "pid": pid, "tid": 0, "args": {"name": name}}
@@ -46,14 +70,17 @@ def _names() -> Iterator[dict[str, Any]]:
         yield {"ph": "M", "name": "thread_name", "pid": pid, "tid": tid, "args": {"name": name}}
 
 
-def _steps(timeline: Timeline) -> Iterator[dict[str, Any]]:
+def _steps(
+    timeline: Timeline, accelerated: tuple[frozenset[str], frozenset[str]]
+) -> Iterator[dict[str, Any]]:
     for step in timeline.steps:
+        apart = str(step["name"]) in accelerated[int(step["ear"])]
         yield {
             "ph": "X",
             "cat": "compute",
             "name": str(step["name"]),
             "pid": int(step["ear"]) + 1,
-            "tid": CORE,
+            "tid": ACCELERATOR if apart else CORE,
             "ts": _us(step["start_ns"]),
             "dur": _us(step["end_ns"] - step["start_ns"]),
             "args": {"frame": int(step["frame"])},

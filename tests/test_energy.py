@@ -174,3 +174,24 @@ def test_two_accounts_of_the_same_energy_are_refused():
         PowerSpec()
     with pytest.raises(ValueError, match="active_mw has the memory in it"):
         PowerSpec(active_mw=1, pj_per_byte=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "clock", "published_mw"),
+    [
+        ("ref-stm32u575-160", 60 / 160, 9.52),
+        ("ref-stm32l4r5p-120", 70 / 120, 22.7),
+        ("ref-stm32h7a3-280", 40 / 280, 16.2),
+    ],
+)
+def test_slowed_down_boards_draw_about_what_was_measured(name, clock, published_mw):
+    """The streaming test at the clock at which an inference just fits, within 17 %."""
+    whole = presets.values("devices", name)
+    duty = presets.load("devices", name).figures["streaming_duty"]
+    device = DeviceSpec(**whole, clock=clock)
+    macs = round(duty * 32_070 * device.mmac_per_s.of("int8"))
+    program = (Compute("wake_word", macs, "int8", "network"),)
+    timeline = play(program, device, frames=100, hop_ns=32_070_000)
+    assert timeline.utilisation[0] == pytest.approx(duty / clock, rel=1e-3)
+    spent = ledger(timeline, 0, program, device.power, 0)
+    assert spent.mean_mw() == pytest.approx(published_mw, rel=0.17)

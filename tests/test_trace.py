@@ -13,7 +13,7 @@ from hasim.links import ConstantRate
 from hasim.losses import Bernoulli
 from hasim.program import Compute, Receive, Send
 from hasim.simulation import PlayoutSpec, simulate
-from tests.example_run import example_timeline
+from tests.example_run import example_result
 
 REQUIRED = {  # by phase, after the document "Trace Event Format"
     "M": {"name", "pid", "args"},
@@ -119,8 +119,32 @@ def test_frames_in_hand_never_fall_below_zero_and_end_at_zero(timeline, events):
 
 
 def test_the_file_is_json_that_keeps_the_events(tmp_path):
-    timeline = example_timeline(10)
-    trace.write(timeline, tmp_path / "trace.json")
+    result = example_result(10)
+    trace.write(result, tmp_path / "trace.json")
     kept = json.loads((tmp_path / "trace.json").read_text())
-    assert kept == json.loads(json.dumps(trace.events(timeline)))
+    assert kept == json.loads(json.dumps(trace.events(result.timeline)))
     assert kept["displayTimeUnit"] == "ms"
+
+
+def test_an_accelerator_has_a_thread_of_its_own(tmp_path):
+    """It computes while the core computes for another frame."""
+    program = (
+        Compute("stft", 9000),
+        Compute("net", 9000, "int8", "network"),
+        Compute("gevd", 5000),
+    )
+    device = DeviceSpec(mmac_per_s=1, accelerator_mmac_per_s=1)
+    timeline = simulate(
+        (program, program),
+        frames=20,
+        hop_ns=16_000_000,
+        devices=(device, device),
+        link=ConstantRate(),
+        playout=PlayoutSpec(),
+        stream=lambda name: np.random.default_rng(2),
+    )
+    apart = frozenset({"net"})
+    test_slices_of_one_thread_do_not_overlap(
+        found := trace.events(timeline, (apart, apart))["traceEvents"]
+    )
+    assert {e["tid"] for e in of(found, "X", name="net")} == {trace.ACCELERATOR}

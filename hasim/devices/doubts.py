@@ -10,6 +10,8 @@ from hasim.program import Compute, Program, Send
 
 NAMES = {
     "mmac_per_s": "MAC rate",
+    "accelerator_mmac_per_s": "MAC rate of the accelerator",
+    "bandwidth": "memory bandwidth",
     "power": "power",
     "ram_kb": "RAM",
     "nvm_kb": "NVM",
@@ -31,7 +33,7 @@ def _doubts(device: DeviceSpec, program: Program) -> Iterator[str]:
             yield f"{device.preset} is an estimate ({origin['error_bar']})"
         for path, how in origin["estimated"].items():
             part, _, rest = path.partition(".")
-            if part != "mmac_per_s" or rest in precisions:
+            if not part.endswith("mmac_per_s") or rest in precisions:
                 yield f"uses estimated {NAMES[part]} ({rest}): {how}"
         given = presets.load("devices", device.preset).values
         for key in ("ram_kb", "nvm_kb"):
