@@ -139,9 +139,13 @@ class Exchange:
         self._mics, self._samples = mics, samples
 
     @property
-    def computed(self) -> ndarray:
-        """(ear, frame): the ear's own device worked on the frame."""
-        return self.timeline.computed
+    def renewed(self) -> ndarray:
+        """(ear, frame): the ear's own device worked on the frame, and learnt from it."""
+        return self.timeline.renewed
+
+    def sent(self, channel: str) -> ndarray:
+        """(ear, frame) of the sender: it had something to send, even if it did not finish."""
+        return self.timeline.channels[channel].sent_ns >= 0
 
     def weighted(self, importance: dict[str, ndarray]) -> Exchange:
         """The same exchange for a codec that knows what matters."""

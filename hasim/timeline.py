@@ -82,6 +82,11 @@ class Timeline:
         return self.finished_ns >= 0
 
     @property
+    def renewed(self) -> ndarray:
+        """(ear, frame): computed, and not with a filter that was held."""
+        return self.computed & (self.mode != Mode.HELD)
+
+    @property
     def heard(self) -> ndarray:
         """(ear, frame): ready when its output hop was due; exactly at the deadline is in time."""
         return self.computed & (self.finished_ns <= self.deadline_ns)

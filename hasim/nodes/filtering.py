@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy import ndarray
@@ -59,6 +59,8 @@ class MaskDrivenNode(Spec):
     mask."""
     groups: Literal[0, 1, 2, 4, 6, 8, 10] = 0
     """Recurrent groups of the compact multi-node network; 0 is the paper's full network."""
+    spare_groups: Literal[1, 2, 4, 6, 8, 10] | None = None
+    """Of a smaller network for the frames in which a device degrades; null: there is none."""
     precision: PrecisionSpec = PrecisionSpec()
     filter: FilterName = "gevd"
     rank: int = Field(1, ge=1, le=4)
@@ -75,29 +77,48 @@ class MaskDrivenNode(Spec):
 
     def network(self, name: cost.Network, front_end: FrontEndSpec) -> Compute:
         """One run of a mask network."""
-        macs = cost.macs(self._parts(name, front_end))
-        return Compute(name, macs, self.precision.name, part="network")
+        parts, spare = self._parts(name, front_end), self._spare_parts(name, front_end)
+        return Compute(
+            name,
+            cost.macs(parts),
+            self.precision.name,
+            part="network",
+            weight_bytes=self._stored_bytes(parts),
+            renews=True,
+            spare_macs=cost.macs(spare) if spare else None,
+            spare_bytes=self._stored_bytes(spare),
+        )
 
     def network_memory(self, name: cost.Network, front_end: FrontEndSpec) -> tuple[Item, ...]:
-        """Weights and state of a mask network, and its mask."""
-        parts = self._parts(name, front_end)
-        stored = sum(cost.stored_bytes(parts, self.precision.name).values())
-        state = sum(cost.state_bytes(parts).values())
-        return (
-            Item(f"{name} weights", stored, "nvm"),
-            Item(f"{name} state and mask", state + FLOAT_BYTES * front_end.bins),
-        )
+        """Weights and state of a mask network and of the smaller one in its place, and a mask."""
+        items = [Item(f"{name} mask", FLOAT_BYTES * front_end.bins)]
+        networks = {name: self._parts(name, front_end)}
+        networks[f"spare {name}"] = self._spare_parts(name, front_end)
+        for label, parts in networks.items():
+            if parts:
+                state = sum(cost.state_bytes(parts).values())
+                items += [
+                    Item(f"{label} weights", self._stored_bytes(parts), "nvm"),
+                    Item(f"{label} state", state),
+                ]
+        return tuple(items)
 
     def filter_steps(self, label: str, channels: int, front_end: FrontEndSpec) -> Program:
         """Covariances, weights and application of one filter."""
         every = getattr(self.covariance, "every", 1)
         bins = front_end.bins
         return (
-            Compute(f"covariance_{label}", covariance.covariance_macs(channels, bins), every=every),
+            Compute(
+                f"covariance_{label}",
+                covariance.covariance_macs(channels, bins),
+                every=every,
+                renews=True,
+            ),
             Compute(
                 f"weights_{label}",
                 filters.filter_macs(self.filter, channels, bins, self.rank),
                 every=every,
+                renews=True,
             ),
             Compute(f"apply_{label}", filters.apply_macs(channels, bins)),
         )
@@ -117,6 +138,7 @@ class MaskDrivenNode(Spec):
         known: ndarray | None = None,
         remote_noise: ndarray | None = None,
         solve: Solve | None = None,
+        restarted: ndarray | None = None,
     ) -> ndarray:
         """Weights (ear, frame, bin, channel), one frame of them for whole-utterance covariances.
 
@@ -124,10 +146,18 @@ class MaskDrivenNode(Spec):
         frames where `update` (ear, frame) is true, each as soon as the frame `known` (ear, frame)
         is reached, by default at once. `remote_noise` (ear, stream, bin, frame) is the power of
         the rounding noise in the last channels: noise, also where the mask says speech.
-        `solve` makes weights of covariances; by default the node's filter.
+        `solve` makes weights of covariances; by default the node's filter. Where `restarted` (ear,
+        frame) is set, everything learnt before is forgotten. A frame without an update is filtered
+        as the one before.
         """
         solve = solve or self.solved
         spec = self.covariance
+        if restarted is not None and restarted.any() and isinstance(spec, Recursive):
+            after = np.cumsum(restarted, axis=1) > 0
+            more: dict[str, Any] = {"known": known, "remote_noise": remote_noise, "solve": solve}
+            old = self.filter_weights(channels, mask, update & ~after, hop_s, **more)
+            new = self.filter_weights(channels, mask, update & after, hop_s, **more)
+            return np.where(after[:, :, None, None], new, old)
         if not isinstance(spec, Recursive):
             speech, noise = covariance.utterance(channels, mask, update, spec.mask_power)
             if remote_noise is not None:
@@ -171,9 +201,28 @@ class MaskDrivenNode(Spec):
             result = np.where((learnt >= 0)[:, :, None, None], result, 0.0)
         return result.repeat(spec.every, axis=1)[:, :frames]
 
+    def local_filter_weights(self, mics: ndarray, mask: ndarray, exchange: Exchange) -> ndarray:
+        """Weights over the local microphones alone, as the ear's own device learns them."""
+        return self.filter_weights(
+            mics,
+            mask,
+            exchange.renewed,
+            exchange.timeline.hop_ns * 1e-9,
+            restarted=exchange.timeline.restarted,
+        )
+
     def solved(self, speech: ndarray, noise: ndarray) -> ndarray:
         """Weights (..., channel) of the node's filter."""
         return filters.weights(self.filter, speech, noise, mu=self.mu, rank=self.rank)
+
+    def _stored_bytes(self, parts: tuple[cost.Part, ...]) -> int:
+        return sum(cost.stored_bytes(parts, self.precision.name).values())
+
+    def _spare_parts(self, name: cost.Network, front_end: FrontEndSpec) -> tuple[cost.Part, ...]:
+        """The smaller network; nothing where there is none."""
+        if name == "sn_dnn" or self.spare_groups is None:
+            return ()
+        return cost.mn_dnn(self.spare_groups, bins=front_end.bins)
 
     def _parts(self, name: cost.Network, front_end: FrontEndSpec) -> tuple[cost.Part, ...]:
         if name == "sn_dnn":
@@ -255,8 +304,7 @@ class ExchangingNode(MaskDrivenNode):
         """Weights (ear, frame, bin, channel) over the local microphones and the partner's
         streams."""
         hop_s = exchange.timeline.hop_ns * 1e-9
-        computed = exchange.computed
-        known = self._taught(partner, computed)
+        known = self._taught(partner, exchange.renewed)
         predict = self.concealment == "predict"
         weights = self.filter_weights(
             np.concatenate([mics, partner.lesson], axis=1),
@@ -266,6 +314,7 @@ class ExchangingNode(MaskDrivenNode):
             known=known,
             remote_noise=partner.noise,
             solve=self._with_prediction if predict else None,
+            restarted=exchange.timeline.restarted,
         )
         missing = ~partner.arrived
         if self.exchange.kind == "stats_only":
@@ -273,7 +322,7 @@ class ExchangingNode(MaskDrivenNode):
         if predict:
             weights, substitute = np.split(weights, 2, axis=-1)
         elif self.concealment == "local_only" and missing.any():
-            local = self.filter_weights(mics, mask, computed, hop_s)
+            local = self.local_filter_weights(mics, mask, exchange)
             remote = np.zeros((*local.shape[:3], partner.signal.shape[1]))
             substitute = np.concatenate([local, remote], axis=-1)
         if not missing.any() or self.concealment not in ("predict", "local_only"):
@@ -301,7 +350,7 @@ class ExchangingNode(MaskDrivenNode):
             complex_macs = MICS**3 / 3 + 2 * streams * MICS**2
             return (
                 *steps[:-1],
-                Compute("predict", round(4 * complex_macs * front_end.bins)),
+                Compute("predict", round(4 * complex_macs * front_end.bins), renews=True),
                 steps[-1],
             )
         return steps
@@ -320,19 +369,19 @@ class ExchangingNode(MaskDrivenNode):
             items += (Item("frames waiting for lessons", FLOAT_BYTES * numbers),)
         return items
 
-    def _taught(self, partner: Received, computed: ndarray) -> ndarray:
+    def _taught(self, partner: Received, renewed: ndarray) -> ndarray:
         """(ear, frame): the frame from which on the covariances have learnt this frame, or
         NEVER."""
-        number = np.arange(computed.shape[1])
+        number = np.arange(renewed.shape[1])
         age = self.exchange.age_frames if self.exchange.kind == "stats_only" else 0
         known = partner.known
         if self.learn_from == "all":
-            known = np.broadcast_to(number + age, computed.shape)
+            known = np.broadcast_to(number + age, renewed.shape)
         elif self.learn_from == "in_time":
             known = np.where(known <= number + age, known, NEVER)
         else:
             known = np.where(known - number <= age + LATE_FRAMES, known, NEVER)
-        return np.where(computed, known, NEVER)
+        return np.where(renewed, known, NEVER)
 
     def _with_prediction(self, speech: ndarray, noise: ndarray) -> ndarray:
         """The weights, and beside them those of the local microphones that do the same with the

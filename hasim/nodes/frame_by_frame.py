@@ -81,7 +81,7 @@ class FrameByFrame(Spec):
         steppers = [self.start(ear) for ear in range(ears)]
         output = np.zeros((ears, bins, frames), dtype=complex)
         sent: list[ndarray | None] = [None, None]
-        computed = exchange.computed
+        computed = exchange.timeline.computed
         on_time = exchange.timeline.channels["frame"].on_time if self.exchanges else None
         for frame in range(frames):
             received = [

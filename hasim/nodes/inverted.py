@@ -60,17 +60,17 @@ class _Inverted(ExchangingNode):
         )
 
     def _enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
-        computed = exchange.computed
+        made = exchange.sent("z") if self.second_exchange else exchange.timeline.computed
         raw = self.received(exchange, "reference", mics[:, :1])
         mask_1 = masks("mn_dnn", mics[:, 0], raw.signal[:, 0])
         if self.first_filter == "all":
             first = self.partner_filter(mics, raw, mask_1, exchange)
         else:
-            first = self.filter_weights(mics, mask_1, computed, exchange.timeline.hop_ns * 1e-9)
+            first = self.local_filter_weights(mics, mask_1, exchange)
 
         def stage_1(signals: ndarray, remote: ndarray) -> ndarray:
             channels = np.concatenate([signals, remote], axis=1)[:, : self._first_channels]
-            return (filters.apply(first, channels) * computed[:, None, :])[:, None]
+            return (filters.apply(first, channels) * made[:, None, :])[:, None]
 
         z = stage_1(mics, raw.signal)
         mask_2 = masks("sn_dnn", self._second_input(mics[:, 0], z[:, 0]))

@@ -49,13 +49,12 @@ class Tango(ExchangingNode):
         )
 
     def _enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
-        computed = exchange.computed
         mask_1 = masks("sn_dnn", mics[:, 0])
-        first = self.filter_weights(mics, mask_1, computed, exchange.timeline.hop_ns * 1e-9)
+        first = self.local_filter_weights(mics, mask_1, exchange)
 
         def stage_1(signals: ndarray) -> ndarray:
             # A frame that the device skipped has no z.
-            return (filters.apply(first, signals) * computed[:, None, :])[:, None]
+            return (filters.apply(first, signals) * exchange.sent("z")[:, None, :])[:, None]
 
         z = stage_1(mics)
         partner = self.received(exchange, "z", z)
