@@ -90,8 +90,15 @@ def components(found: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]
         parts = [f"{row['parts'][name] / 1e3:.2f}" for name in ("mix", "lstm", "erb", "dense")]
         printed = row["paper"] or {}
         told = [f"{printed[key]:g}" for key in ("kmacs_per_frame", "mmac_per_s") if key in printed]
-        macs = f"{row['macs_per_frame']:,}".replace(",", " ")
-        lines.append([row["name"], *parts, macs, f"{row['mmac_per_s']:.3f}", " / ".join(told)])
+        lines.append(
+            [
+                row["name"],
+                *parts,
+                str(row["macs_per_frame"]),
+                f"{row['mmac_per_s']:.3f}",
+                " / ".join(told),
+            ]
+        )
     return head, lines
 
 
@@ -108,8 +115,8 @@ def sizes(found: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
         lines.append(
             [
                 row["name"],
-                f"{row['parameters']:,}".replace(",", " "),
-                f"{row['parameters_by_rule']['with_erb_and_ranges']:,}".replace(",", " "),
+                str(row["parameters"]),
+                str(row["parameters_by_rule"]["with_erb_and_ranges"]),
                 *(f"{n / MIB:.3f} ({n / MEGABYTE:.3f})" for n in bytes_of.values()),
                 f"{sum(row['state_bytes'].values()) / 1024:.1f}",
                 ", ".join(told),

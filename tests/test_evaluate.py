@@ -56,8 +56,8 @@ def test_recordings_of_ones_own(tmp_path) -> None:
         assert isinstance(noise, (FileSource, SpeechShapedNoise))
         if isinstance(noise, SpeechShapedNoise):
             assert noise.path == scene.target.source.path
+    (tmp_path / "noise" / "none").mkdir()
     with pytest.raises(InputError, match=r"noise/none: no audio files \(.wav, .flac"):
-        (tmp_path / "noise" / "none").mkdir()
         test_set.with_recordings(own, [], [tmp_path / "noise" / "none"])
 
 
@@ -187,16 +187,16 @@ def test_an_evaluation_goes_on_where_it_was_and_repeats_itself(tmp_path) -> None
     written = json.loads((tmp_path / "b" / "evaluation.json").read_text())
     assert written == json.loads(json.dumps(told))
     assert (tmp_path / "b" / "results.csv").read_text().count("\n") == 5
+    other = {**where, "settings": (*FAST, "algorithm.mu=2")}
     with pytest.raises(InputError, match="another scenario"):
-        other = {**where, "settings": (*FAST, "algorithm.mu=2")}
         evaluate.evaluate(tiny(2), compared, tmp_path / "a", **other)
 
 
 def test_settings_that_an_algorithm_cannot_have_name_it(tmp_path) -> None:
     compared = contestants(["mn_tango", "local"])
+    zero = ["algorithm.concealment=zero"]
     with pytest.raises(ScenarioError, match=r"local: algorithm.concealment: unknown key"):
-        settings = ["algorithm.concealment=zero"]
-        evaluate.evaluate(tiny(1), compared, tmp_path / "a", settings=settings)
+        evaluate.evaluate(tiny(1), compared, tmp_path / "a", settings=zero)
     with pytest.raises(ScenarioError, match=r"scene.snr_db: belongs to the scenes"):
         evaluate.evaluate(tiny(1), compared, tmp_path / "a", settings=["scene.snr_db=3"])
 
