@@ -276,7 +276,7 @@ def _causes(
     for of, rows in others.items():
         names = " to ".join(dict.fromkeys((rows[0]["name"], rows[-1]["name"])))
         until_ms = (min(end, int(rows[-1]["end_ns"])) - start) / 1e6
-        yield f"the core is at frame {of} ({names}), {until_ms:.3f} ms into the wait"
+        yield f"the core is at frame {of} ({names}), until {until_ms:.3f} ms into the wait"
 
 
 def _packet(run: _Run, ear: str, channel: str, number: int, since: int) -> Iterator[str]:
