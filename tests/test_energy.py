@@ -1,4 +1,4 @@
-"""Energy: cases with closed answers (numbers of the cases in parentheses), and nothing twice."""
+"""Energy: cases with closed answers, and nothing twice."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def play(
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_constant_power_for_a_minute_is_exactly_90_mj(share):
-    """(29) Whatever the core does, 1.5 mW for 60 s is 90 mJ, to the last digit."""
+def test_case_29_constant_power_for_a_minute_is_exactly_90_mj(share):
+    """Whatever the core does, 1.5 mW for 60 s is 90 mJ, to the last digit."""
     hop_ns = 16_000_000
     program = (Compute("work", round(share * 1600)),)  # 1600 MAC at 0.1 MMAC/s are 16 ms
     timeline = play(program, DeviceSpec(mmac_per_s=0.1), frames=3750, hop_ns=hop_ns)
@@ -62,8 +62,8 @@ def test_constant_power_for_a_minute_is_exactly_90_mj(share):
     assert spent.mean_mw() == 1.5
 
 
-def test_radio_at_duty_d_takes_d_of_sending_and_the_rest_of_sleep():
-    """(29) One-way traffic: d P_tx + (1 - d) P_sleep at the sender, P_rx at the receiver."""
+def test_case_29_radio_at_duty_d_takes_d_of_sending_and_the_rest_of_sleep():
+    """One-way traffic: d P_tx + (1 - d) P_sleep at the sender, P_rx at the receiver."""
     programs = ((Send("x", 8 * 160),), ())
     timeline = simulate(
         programs,
@@ -94,8 +94,8 @@ def test_the_radio_gets_up_before_each_packet():
     assert spent.mj["radio_tx"] == spent.mj["radio_rx"] == 10 * 10 * Fraction(16 + 4, 10**4)
 
 
-def test_a_312_cell_lasts_120_hours_then_87_then_52():
-    """(30) 180 mAh at 1.5 mA; with 0.613 mW for the network; with 1.5 mW for the radio besides."""
+def test_case_30_a_312_cell_lasts_120_hours_then_87_then_52():
+    """180 mAh at 1.5 mA; with 0.613 mW for the network; with 1.5 mW for the radio besides."""
     cell = BatterySpec(**presets.values("batteries", "zn-312"))
     base_mw = 1.5 * cell.volts
     assert battery_hours(cell, 0, base_mw) == 120.0
@@ -113,8 +113,10 @@ def test_a_312_cell_lasts_120_hours_then_87_then_52():
         ("ref-stm32h7a3-280", 0.133 * 32.07, 30.5),
     ],
 )
-def test_streaming_power_of_the_presets_is_the_published_one(name, computes_ms, published_mw):
-    """(38) One inference per 32.07 ms, played through the simulation; within 1 %."""
+def test_case_38_streaming_power_of_the_presets_is_the_published_one(
+    name, computes_ms, published_mw
+):
+    """One inference per 32.07 ms, played through the simulation; within 1 %."""
     device = DeviceSpec(**presets.values("devices", name))
     macs = round(computes_ms * 1e3 * device.mmac_per_s.of("int8"))
     program = (Compute("wake_word", macs, "int8", "network"),)
@@ -123,6 +125,17 @@ def test_streaming_power_of_the_presets_is_the_published_one(name, computes_ms, 
     assert spent.mean_mw() == pytest.approx(published_mw, rel=0.01)
     duty = presets.load("devices", name).figures["streaming_duty"]
     assert timeline.utilisation[0] == pytest.approx(duty, rel=2e-3)
+
+
+def test_case_10_utilisation_is_load_over_rate():
+    """30.79 MMAC/s on the 50.2 of an STM32L4R5: 9.81 of 16 ms, 0.613; within 0.1 %."""
+    device = DeviceSpec(**presets.values("devices", "ref-stm32l4r5-120"))
+    program = (Compute("mn_dnn", 492_674, "int8", "network"),)
+    assert device.compute_ns(program[0]) == pytest.approx(9.81e6, abs=0.005e6)
+    timeline = play(program, device, frames=2000)
+    assert timeline.utilisation[0] == pytest.approx(0.6134, rel=1e-3)
+    spent = ledger(timeline, 0, program, device.power, 0)
+    assert spent.mean_mw("network") == pytest.approx(23.7, abs=0.05)
 
 
 def test_network_power_on_gap9_is_the_product_of_load_and_energy():

@@ -76,11 +76,14 @@ def test_the_filter_costs_time_that_the_network_alone_does_not_show(cells):
     assert cell.network_fits
     assert cell.total_utilisation > 1
     assert not cell.fits
-    assert all(c.total_utilisation > c.network_utilisation for c in cells.values())
+    # Where an accelerator takes the network, that may be all it has to do.
+    engine = {name for name, _ in cells if "ethos" in name}
+    plain = [cell for cell in cells.values() if cell.device not in engine]
+    assert all(cell.total_utilisation > cell.network_utilisation for cell in plain)
 
 
-def test_weights_may_lie_in_nvm_and_nothing_else_may():
-    """(34) int8 MN-TANGO on 256 KB + 1 MB: not in RAM alone, but with its weights in NVM."""
+def test_case_34_weights_may_lie_in_nvm_and_nothing_else_may():
+    """int8 MN-TANGO on 256 KB + 1 MB: not in RAM alone, but with its weights in NVM."""
     whole = scenario.from_mapping(
         {"algorithm": {"kind": "mn_tango"}, "devices": {"left": {"preset": "ref-stm32u385-96"}}}
     )

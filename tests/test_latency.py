@@ -146,8 +146,8 @@ def test_bands_include_their_bounds(ms, opened, closed):
     assert latency.band(ms, "closed") == closed
 
 
-def test_comb_filter_has_its_nulls_and_peaks_where_theory_says():
-    """(27) 0 dB and 10 ms: nulls at 50, 150, 250 Hz, peaks of +6.02 dB at 0, 100, 200 Hz."""
+def test_case_27_comb_filter_has_its_nulls_and_peaks_where_theory_says():
+    """0 dB and 10 ms: nulls at 50, 150, 250 Hz, peaks of +6.02 dB at 0, 100, 200 Hz."""
     nulls, peaks = np.arange(50, 1000, 100), np.arange(0, 1000, 100)
     assert np.all(latency.comb_db(nulls, 10.0) < -100)
     np.testing.assert_allclose(latency.comb_db(peaks, 10.0), 6.0206, atol=1e-4)
@@ -160,8 +160,8 @@ def test_ripple_of_the_comb_filter(gain_db, ripple_db):
 
 
 @pytest.mark.parametrize("synthesis_window", [None, 128])
-def test_loopback_is_late_by_the_synthesis_window_exactly(synthesis_window, rng):
-    """(28) Nothing computes and nothing is exchanged: what is heard, hop by hop when the timeline
+def test_case_28_loopback_is_late_by_the_synthesis_window_exactly(synthesis_window, rng):
+    """Nothing computes and nothing is exchanged: what is heard, hop by hop when the timeline
     says so, is what was captured, 512 (or 128) samples later, and reconstruction is perfect."""
     hop = 256 if synthesis_window is None else 64
     front_end = FrontEndSpec(window=512, hop=hop, synthesis_window=synthesis_window)
