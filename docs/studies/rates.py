@@ -7,12 +7,13 @@ docs/exchange.md and draws docs/figures/rates.png. Needs `hasim[lc3]` for the ro
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
-from study import FIGURES, METRICS, SKIP_S, interval, measured, scenario, table
+from study import FIGURES, SKIP_S, interval, measured, scenario, table
 
 from hasim import experiment, rate_bound
 from hasim.exchange import payload_bits
@@ -92,56 +93,66 @@ def bounds(scene: Scene) -> dict[str, ndarray]:
     return {name: np.mean(both_ears, axis=0) for name, both_ears in curves.items()}
 
 
+@dataclass(frozen=True)
+class Point:
+    """A codec at a rate: SI-SDR gained over an ear alone, and lost against no rounding (paired)."""
+
+    bits: int
+    kbps: float
+    gain_db: float
+    loss_db: tuple[float, float]  # mean, half width of the 95 % interval
+
+
 def main() -> None:
     """Measure, print, draw."""
     if find_spec("lc3") is None:
         raise SystemExit("rates.py: install hasim[lc3] first, or its rows would be missing")
-    rows = table("rates", SCENES, rows_of)
-    gains: dict[tuple[str, str], list[tuple[float, float, float, float, dict[str, float]]]] = {}
-    keys = dict.fromkeys((r["filter"], r["codec"], int(r["bits"]), float(r["kbps"])) for r in rows)
-    for filter_name, codec, bits, kbps in keys:
-        of_key = [
-            r
-            for r in rows
-            if (r["filter"], r["codec"], int(r["bits"]), float(r["kbps"]))
-            == (filter_name, codec, bits, kbps)
-        ]
+    values: dict[tuple[str, str, int, float], list[float]] = {}
+    for row in table("rates", SCENES, rows_of):
+        key = (row["filter"], row["codec"], int(row["bits"]), float(row["kbps"]))
+        values.setdefault(key, []).append(float(row["si_sdr_db"]))
+    points: dict[tuple[str, str], list[Point]] = {}
+    for (filter_name, codec, bits, kbps), si_sdr_db in values.items():
         if codec == "no link":
             continue
-        start = ("bound", 0.0) if not filter_name else ("no link", 0.0)
-        reference = {
-            r["scene"]: r
-            for r in rows
-            if r["filter"] == filter_name and (r["codec"], float(r["kbps"])) == start
-        }
-        differences = {
-            metric: np.array(
-                [float(r[metric]) - float(reference[r["scene"]][metric]) for r in of_key]
+        if filter_name:
+            alone = values[filter_name, "no link", 0, 0.0]
+            unrounded = values[filter_name, "float32", 32, 512.0]
+        else:
+            alone = values["", codec, 0, 0.0]
+            unrounded = values["", codec, 0, BOUND_KBPS[-1]]
+        points.setdefault((filter_name, codec), []).append(
+            Point(
+                bits,
+                kbps,
+                float(np.mean(np.subtract(si_sdr_db, alone))),
+                interval(np.subtract(si_sdr_db, unrounded)),
             )
-            for metric in METRICS
-        }
-        mean, half = interval(differences["si_sdr_db"])
-        gains.setdefault((filter_name, codec), []).append(
-            (bits, kbps, mean, half, {m: float(d.mean()) for m, d in differences.items()})
         )
-    print("| codec | bits | kbit/s | SI-SDR (dB) | SI-SIR (dB) | STOI |\n|---|---|---|---|---|---|")
-    for (filter_name, codec), points in gains.items():
-        for bits, kbps, mean, half, others in points:
-            if filter_name == "gevd" and (
-                bits in (1, 2, 3, 4, 6, 8, 16, 20, 40, 80, 160) or bits == 32
-            ):
-                print(
-                    f"| {codec} | {bits} | {kbps:.0f} | {mean:+.2f} ± {half:.2f} "
-                    f"| {others['si_sir_db']:+.2f} | {others['stoi']:+.3f} |"
-                )
-    for codec in ("bound", "bound, unaware"):
-        print(codec, *(f"{kbps:g}: {mean:.2f}" for _, kbps, mean, _, _ in gains["", codec]))
-    draw(gains)
+    for (filter_name, codec), of_codec in points.items():
+        print(f"\n{filter_name} {codec}")
+        for point in of_codec:
+            mean, half = point.loss_db
+            print(
+                f"{point.bits:4d} {point.kbps:6.1f} kbit/s {point.gain_db:+.2f} dB, "
+                f"rounding {mean:+.2f} ± {half:.2f}"
+            )
+    print(f"\n| codec | {' | '.join(f'{bits} bits' for bits in ALL_BITS)} |")
+    print(f"|---|{'---|' * len(ALL_BITS)}")
+    for codec in CODECS:
+        by_bits = {point.bits: point for point in points["gevd", codec]}
+        cells = [
+            f"{by_bits[bits].loss_db[0]:.2f} ± {by_bits[bits].loss_db[1]:.2f}"
+            if bits in by_bits
+            else ""
+            for bits in ALL_BITS
+        ]
+        if any(cells):
+            print(f"| `{codec}` | {' | '.join(cells)} |")
+    draw(points)
 
 
-def draw(
-    gains: dict[tuple[str, str], list[tuple[float, float, float, float, dict[str, float]]]],
-) -> None:
+def draw(points: dict[tuple[str, str], list[Point]]) -> None:
     """SI-SDR gained by the link against its payload, for both filters."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -172,24 +183,23 @@ def draw(
     both = figure.subplots(1, 2, sharey=True)
     for axes, filter_name in zip(both, titles, strict=True):
         for name, style in (("bound", "-"), ("bound, unaware", "--")):
-            points = [(kbps, mean) for _, kbps, mean, _, _ in gains["", name] if kbps > 0]
-            axes.plot(*zip(*points, strict=True), style, color="#555555", linewidth=1.6, label=name)
+            curve = [(point.kbps, point.gain_db) for point in points["", name] if point.kbps > 0]
+            curve.append((560.0, curve[-1][1]))  # flat long before
+            axes.plot(*zip(*curve, strict=True), style, color="#555555", linewidth=1.6, label=name)
         for codec in CODECS:
-            points = gains[filter_name, codec]
-            axes.errorbar(
-                [p[1] for p in points],
-                [p[2] for p in points],
-                fmt=markers[codec] + "-",
+            axes.plot(
+                [point.kbps for point in points[filter_name, codec]],
+                [point.gain_db for point in points[filter_name, codec]],
+                markers[codec] + "-",
                 color=colours[codec],
                 markersize=5,
                 linewidth=1,
                 label=codec,
             )
-        axes.axhline(0, color="#222222", linewidth=0.8)
         axes.set_xscale("log", base=2)
         ticks = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
         axes.set_xticks(ticks, [f"{tick}" for tick in ticks])
-        axes.set_xlim(1, 560)
+        axes.set(xlim=(1, 560), ylim=(0, None))
         axes.grid(color="#e4e4e4", linewidth=0.6)
         axes.set(xlabel="payload one way (kbit/s)", title=titles[filter_name])
     both[0].set_ylabel("SI-SDR gained over an ear alone (dB)")
