@@ -61,8 +61,10 @@ class FromShelf(Spec):
 
     @model_validator(mode="after")
     def _filled(self) -> FromShelf:
-        if self.preset is not None:
-            missing = load(self.shelf, self.preset).values.keys() - self.model_fields_set
+        # Where everything is said, as in a resolved scenario, no file has to be read.
+        unsaid = type(self).model_fields.keys() - self.model_fields_set
+        if self.preset is not None and unsaid:
+            missing = load(self.shelf, self.preset).values.keys() & unsaid
             if missing:
                 raise ValueError(
                     f"preset: {self.preset!r} also sets {', '.join(sorted(missing))}; "

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from pydantic import TypeAdapter
 
@@ -154,3 +157,9 @@ def test_a_kind_of_ones_own_is_no_preset_any_more():
     whole = scenario.from_mapping({"link": {"preset": "class-ban-dqpsk"}})
     slow = scenario.replace(whole, {"link.kind": "nfmi"}).link
     assert (slow.kind, slow.preset, slow.phy_kbps) == ("nfmi", None, 1024)
+
+
+def test_no_file_is_read_before_a_preset_is_named():
+    """Importing the scenario must not wake the YAML parser."""
+    code = "import sys, hasim.scenario; sys.exit('ruamel.yaml' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

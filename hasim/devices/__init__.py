@@ -147,7 +147,9 @@ class DeviceSpec(FromShelf):
     too late (abort_at_deadline)."""
     power: PowerSpec | None = None
     """What it draws; unknown leaves energy and battery out of the result."""
-    battery: BatterySpec = BatterySpec(preset="zn-312", mah=180, volts=1.25)
+    battery: BatterySpec = BatterySpec(
+        preset="zn-312", mah=180, volts=1.25, usable=1.0, conversion=0.85
+    )
 
     def resource(self, step: Compute) -> Resource:
         """What does this step."""
