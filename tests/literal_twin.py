@@ -95,6 +95,8 @@ class Ear:
         self.codec = twin.scenario.link.codec
         self.core = simpy.Resource(twin.env)
         self.covariances: dict[str, tuple[ndarray, ndarray]] = {}
+        self.kept: dict[str, ndarray] = {}  # each filter's weights (bin, channel) as last made
+        self.held = np.zeros(twin.frames, dtype=bool)
         self.turns: dict[tuple[int, int], simpy.Event] = {}
         self.spectra = np.zeros((twin.bins, twin.frames), dtype=complex)
         self.bypass = np.zeros((twin.bins, twin.frames), dtype=complex)
@@ -102,16 +104,18 @@ class Ear:
         self.overlap: ndarray = np.zeros(twin.window)  # of the filter output that is sent
         headroom = 10 ** (getattr(self.codec, "headroom_db", 0.0) / 20)
         self.full_scale = headroom * np.sqrt(np.mean(twin.microphones[number, 0] ** 2))
-        self.segments = self._durations()
+        device = (twin.scenario.devices.left, twin.scenario.devices.right)[number]
+        self.may_hold = device.overload == "hold_filter"
+        self.segments = {False: self._durations(), True: self._durations(held=True)}
 
-    def _durations(self) -> list[int]:
+    def _durations(self, held: bool = False) -> list[int]:
         """Nanoseconds of each part of the program between two receptions."""
         twin, rate = self.twin, (self.twin.scenario.devices.left, self.twin.scenario.devices.right)
         durations = [0]
         for step in self.node.program(twin.scenario.front_end, self.codec):
             if isinstance(step, Receive):
                 durations.append(0)
-            elif isinstance(step, Compute):
+            elif isinstance(step, Compute) and not (held and step.renews):
                 per_s = rate[self.number].mmac_per_s.of(step.precision) * 1e6
                 durations[-1] += int(np.ceil(step.macs / per_s * 1e9))
         return durations
@@ -121,6 +125,7 @@ class Ear:
         twin = self.twin
         release = (frame + 1) * twin.hop_ns
         yield twin.env.timeout(release)
+        self.held[frame] = self.may_hold and bool(self.core.count or self.core.queue)
         steps = self.work(frame)
         wanted = next(steps)  # runs to the first ("compute",) or ("receive", ...)
         segment = 0
@@ -130,7 +135,7 @@ class Ear:
                 yield self.turn(frame - 1, segment)
             with self.core.request() as core:
                 yield core
-                yield twin.env.timeout(self.segments[segment])
+                yield twin.env.timeout(self.segments[bool(self.held[frame])][segment])
             try:
                 wanted = steps.send(answer)
             except StopIteration:
@@ -213,7 +218,7 @@ class Ear:
             self.spectra[:, frame] = local[0]
             return
         if kind == "local":
-            self.spectra[:, frame] = self.filtered("final", local, mask)
+            self.spectra[:, frame] = self.filtered(frame, "final", local, mask)
             return
         remote: ndarray | None = None
         here = local
@@ -222,15 +227,15 @@ class Ear:
             remote, complete = self.reception(hops)
             here = np.concatenate([local, remote])
         if kind in ("mn_tango", "centralised"):
-            self.spectra[:, frame] = self.with_partner("final", here, mask, complete)
+            self.spectra[:, frame] = self.with_partner(frame, "final", here, mask, complete)
             return
         lag = filtered_lag_frames(self.codec, twin.scenario.front_end)
         if kind == "tango":
-            z = self.filtered("first", local, mask)
+            z = self.filtered(frame, "first", local, mask)
         elif node.first_filter == "all":
-            z = self.with_partner("first", here, mask, complete)
+            z = self.with_partner(frame, "first", here, mask, complete)
         else:
-            z = self.filtered("first", local, mask)
+            z = self.filtered(frame, "first", local, mask)
         if kind == "tango" or node.second_exchange:
             self.overlap = np.concatenate([self.overlap[twin.hop :], np.zeros(twin.hop)])
             self.overlap = self.overlap + np.fft.irfft(z) * twin.synthesis
@@ -238,7 +243,7 @@ class Ear:
             hops = yield ("z", lag)
             remote, complete = self.reception(hops)
         here = np.concatenate([local, remote])
-        self.spectra[:, frame] = self.with_partner("final", here, mask, complete)
+        self.spectra[:, frame] = self.with_partner(frame, "final", here, mask, complete)
 
     def reception(self, hops: list[ndarray | None]) -> tuple[ndarray, bool]:
         """(stream, bin) of the received window, silent where hops are missing, and whether none
@@ -255,14 +260,19 @@ class Ear:
 
     def filtered(
         self,
+        frame: int,
         label: str,
         channels: ndarray,
         mask: ndarray,
         learn: bool = True,
         predict: bool = False,
     ) -> ndarray:
-        """Update this filter's covariances and filter one frame, one bin at a time."""
+        """Update this filter's covariances and filter one frame, one bin at a time; or filter it
+        with the weights of the last frame."""
         count, bins = channels.shape
+        kept = self.kept.setdefault(label, np.zeros((bins, count), dtype=complex))
+        if self.held[frame]:
+            return np.sum(kept.conj() * channels.T, axis=1)
         tau_s = self.node.covariance.tau_s
         forgetting = np.exp(-self.twin.hop / 16_000 / tau_s)
         zero = np.zeros((bins, count, count), dtype=complex)
@@ -283,6 +293,7 @@ class Ear:
                 * q
                 * (q.conj() @ (r_n[b] + loading * np.eye(count))[:, 0])
             )
+            kept[b] = w
             if predict:  # the best guess of the partner's signal from the local microphones
                 r_y = r_s[b] + r_n[b]
                 small = RELATIVE_LOADING * np.trace(r_y).real / count + ABSOLUTE_LOADING
@@ -293,14 +304,16 @@ class Ear:
         self.covariances[label] = (r_s, r_n)
         return output
 
-    def with_partner(self, label: str, channels: ndarray, mask: ndarray, complete: bool) -> ndarray:
+    def with_partner(
+        self, frame: int, label: str, channels: ndarray, mask: ndarray, complete: bool
+    ) -> ndarray:
         """The filter over local and remote channels, with the configured concealment."""
         if self.node.concealment != "local_only":
             learn = complete or self.node.learn_from == "all"
             predict = self.node.concealment == "predict" and not complete
-            return self.filtered(label, channels, mask, learn, predict)
-        fallback = self.filtered(f"fallback_{label}", channels[:MICS], mask)
-        final = self.filtered(label, channels, mask, learn=complete)
+            return self.filtered(frame, label, channels, mask, learn, predict)
+        fallback = self.filtered(frame, f"fallback_{label}", channels[:MICS], mask)
+        final = self.filtered(frame, label, channels, mask, learn=complete)
         return final if complete else fallback
 
     def sound(self) -> ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -48,7 +49,7 @@ class Run:
         lags["z"] = filtered_lag_frames(self.codec, FRONT_END) - age
         losses = None if lost is None else dict.fromkeys(("reference", "mics", "z", "frame"), lost)
         timeline = hand_made_timeline(FRONT_END, SAMPLES, losses, lags, computed)
-        mixture = target + noise
+        mixture = self.samples = target + noise
         self.target, self.noise, self.mics = (
             analyse(x, FRONT_END) for x in (target, noise, mixture)
         )
@@ -535,3 +536,24 @@ def test_case_39_quality_never_falls_with_bits(codecs):
     for step in np.diff(quality, axis=1).T:
         assert three_standard_errors(-step) < 0
     assert quality[:, -1].mean() > quality[:, 0].mean()
+
+
+@pytest.mark.parametrize("node", [Local, MnTango, Centralised])
+@pytest.mark.parametrize("every", [1, 5])
+def test_after_a_reboot_nothing_is_known_of_before(node, every, rng):
+    """From then on the left ear sounds as if it had never learnt before; the right one as ever."""
+    node = node(covariance=Recursive(tau_s=0.3, every=every))
+    off = np.zeros((2, FRAMES), dtype=bool)
+    off[0, 30:41] = True
+    run = Run(node, np.random.default_rng(3), computed=~off)
+    restarted = np.zeros((2, FRAMES), dtype=np.int8)
+    restarted[0, 41] = 1
+    timeline = replace(run.exchange.timeline, restarted=restarted)
+    exchange = Exchange(timeline, run.codec, FRONT_END, run.mics, run.samples)
+    rebooted = node.enhance(run.mics, exchange, lambda *_: run.mask).output
+    np.testing.assert_array_equal(rebooted[1], run.output[1])
+    np.testing.assert_array_equal(rebooted[0, :, :41], run.output[0, :, :41])
+    late = np.arange(FRAMES) >= 41
+    fresh = Run(node, np.random.default_rng(3), computed=np.stack([late, ~off[1]]))
+    np.testing.assert_array_equal(rebooted[0, :, 41:], fresh.output[0, :, 41:])
+    assert np.any(rebooted[0, :, 41:] != run.output[0, :, 41:])

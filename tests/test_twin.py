@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 
 from hasim import experiment
+from hasim.devices import DeviceSpec, DevicesSpec
 from hasim.exchange import Exchange
 from hasim.masks import oracle_mask
+from hasim.program import macs_per_frame
 from hasim.scenario import Scenario
+from hasim.simulation import PlayoutSpec
 from hasim.stft import analyse
+from hasim.timeline import Mode, Timeline
 from tests.conftest import two_source_scene
 from tests.literal_twin import Twin
 
@@ -53,7 +57,28 @@ def scenario_of(kind, loss, **algorithm):
     ],
 )
 def test_stepping_inside_the_events_gives_the_same_sound(kind, algorithm, loss, rng):
-    scenario = scenario_of(kind, LOSSES[loss], **algorithm)
+    assert_same_sound(scenario_of(kind, LOSSES[loss], **algorithm), rng)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("kind", ["local", "tango", "mn_tango", "inverted_dagger"])
+def test_held_filters_sound_the_same(kind, loss, rng):
+    """Too little time: some of the frames hold the filter, on one ear more than on the other."""
+    scenario = scenario_of(kind, LOSSES[loss])
+    program = scenario.algorithm.program(scenario.front_end, scenario.link.codec)
+    asked_mmac_per_s = macs_per_frame(program) / scenario.hop_ns * 1e3
+    left = DeviceSpec(mmac_per_s=asked_mmac_per_s / 1.3, overload="hold_filter")
+    right = DeviceSpec(mmac_per_s=asked_mmac_per_s / 0.9, overload="hold_filter")
+    changes = {
+        "devices": DevicesSpec(left=left, right=right),
+        "playout": PlayoutSpec(wait_ms=6, delay_ms=15),
+    }
+    held = assert_same_sound(scenario.model_copy(update=changes), rng).mode == Mode.HELD
+    assert 0.05 < held[0].mean() < 0.95
+    assert held[1].mean() < held[0].mean()
+
+
+def assert_same_sound(scenario, rng) -> Timeline:
     # two thirds of the smallest duration are enough, and the twin is slow
     scenario = scenario.model_copy(update={"duration_s": SAMPLES / 16_000})
     target, noise = two_source_scene(rng, SAMPLES)
@@ -71,3 +96,4 @@ def test_stepping_inside_the_events_gives_the_same_sound(kind, algorithm, loss, 
     slow = twin.run()
     assert np.abs(slow).max() > 1e-3
     np.testing.assert_allclose(fast, slow, atol=1e-9 * np.abs(slow).max(), rtol=0)
+    return timeline
