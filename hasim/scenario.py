@@ -23,6 +23,7 @@ from hasim.metrics import MetricName, ScoringSpec
 from hasim.mistakes import Shape, close_match, explain, find
 from hasim.nodes import AlgorithmSpec, MnTango
 from hasim.presets import expanded
+from hasim.program import Compute
 from hasim.scene import SceneSpec
 from hasim.simulation import PlayoutSpec
 from hasim.spec import Spec
@@ -51,10 +52,24 @@ class Scenario(Spec):
     scoring: ScoringSpec = ScoringSpec()
 
     @model_validator(mode="after")
-    def _link_carries_the_hops(self) -> Self:
-        """A rhythm of the link that no payload of this algorithm can follow is a mistake."""
+    def _parts_go_together(self) -> Self:
+        """A rhythm of the link that no payload of this algorithm can follow is a mistake, and so is
+        an answer to overload that the algorithm does not know."""
         program = self.algorithm.program(self.front_end, self.link.codec)
         offered_kbps((program, program), self.link, self.hop_ns)
+        steps = [step for step in program if isinstance(step, Compute)]
+        mistakes = []
+        for ear in ("left", "right"):
+            overload = getattr(self.devices, ear).overload
+            key = f"devices.{ear}.overload: {overload}"
+            if overload == "hold_filter" and not any(step.renews for step in steps):
+                mistakes.append(f"{key} needs a filter; {self.algorithm.kind} has none")
+            if overload == "degrade" and all(step.spare_macs is None for step in steps):
+                mistakes.append(f"{key} needs a smaller network; algorithm.spare_groups names one")
+            if overload == "degrade" and getattr(self.algorithm, "masks", "") == "trained":
+                mistakes.append(f"{key} needs masks: oracle, which stand for both networks")
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
         return self
 
     @property

@@ -45,6 +45,18 @@ class MismatchSpec(Spec):
     phase_deg: float = Field(0.0, ge=0, le=45)
 
 
+class BlockedSpec(Spec):
+    """A microphone that wax or a finger closes: from a moment on it hears less."""
+
+    ear: Literal["left", "right"] = "left"
+    mic: Literal["front", "rear"] = "front"
+    """The front one is the reference."""
+    from_s: float = Field(0.0, ge=0, le=600)
+    """Time in the run."""
+    gain_db: float = Field(-30.0, ge=-120, le=0)
+    """What is left of the sound; the microphone's own noise stays."""
+
+
 class SceneSpec(Spec):
     """Room, head, talker, noises, and how loud they are."""
 
@@ -65,6 +77,9 @@ class SceneSpec(Spec):
     sensor_noise_db_spl: float | None = Field(25.0, ge=-20, le=80)
     """Self-noise of each microphone; null: none."""
     mismatch: MismatchSpec = MismatchSpec()
+    blocked: tuple[BlockedSpec, ...] = ()
+    """Microphones that are blocked. Outputs are compared with the talker as the front ones hear
+    him, blocked or not."""
 
     @model_validator(mode="after")
     def _everything_has_its_place(self) -> Self:
@@ -157,7 +172,10 @@ def render(
     images = {name: _convolved(dry[name], responses[name]) for name in placed}
     gains = _gains(spec, placed, dry, images, sample_rate_hz)
     mismatch = _mismatch(spec.mismatch, stream("scene/mismatch"))
-    target, *noises = (_through_microphones(images[name], gains[name], mismatch) for name in placed)
+    openings = _openings(spec.blocked, samples, sample_rate_hz)
+    target, *noises = (
+        _through_microphones(images[name], gains[name], mismatch, openings) for name in placed
+    )
     noise_power = sum((image.full[:, 0] for image in noises), np.zeros((2, samples)))
     return Scene(
         sample_rate_hz=sample_rate_hz,
@@ -285,14 +303,25 @@ def _mismatch(spec: MismatchSpec, rng: np.random.Generator) -> ndarray:
     return 10 ** (spec.gain_db * gain_db / 20) * np.exp(1j * np.deg2rad(spec.phase_deg * phase_deg))
 
 
-def _through_microphones(image: Image, gain: float, mismatch: ndarray) -> Image:
-    """An image at its level, with the microphones' own gains and phases.
+def _openings(blocked: tuple[BlockedSpec, ...], samples: int, sample_rate_hz: int) -> ndarray:
+    """By what each microphone's sound is multiplied, (ear, mic, sample), or (ear, mic, 1)."""
+    if not blocked:
+        return np.ones((2, 2, 1))
+    openings = np.ones((2, 2, samples))
+    for one in blocked:
+        ear, mic = ("left", "right").index(one.ear), ("front", "rear").index(one.mic)
+        openings[ear, mic, round(one.from_s * sample_rate_hz) :] *= 10 ** (one.gain_db / 20)
+    return openings
+
+
+def _through_microphones(image: Image, gain: float, mismatch: ndarray, openings: ndarray) -> Image:
+    """An image at its level, with the microphones' own gains and phases, blocked where they are.
 
     A phase turns all frequencies by the same angle: x cos(phase) - hilbert(x) sin(phase).
     """
     return Image(
         *(
-            _turned(gain * part, mismatch[..., None])
+            _turned(gain * part, mismatch[..., None]) * openings
             for part in (image.full, image.early, image.direct)
         )
     )

@@ -531,3 +531,28 @@ def test_any_override_is_refused_or_fine(written, keys, value):
     _refused_or_fine(lambda: load(path, dict.fromkeys(paths, value)))
     _refused_or_fine(lambda: load(path, [f"{key}={json.dumps(value)}" for key in paths]))
     _refused_or_fine(lambda: replace(Scenario(), dict.fromkeys(paths, value)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"link": {"kind": "cis"}}, r"link\.framing: a hop of 16 ms cannot travel unframed"),
+        (
+            {
+                "algorithm": {"kind": "passthrough"},
+                "devices": {"left": {"overload": "hold_filter"}},
+            },
+            r"devices\.left\.overload: hold_filter needs a filter; passthrough has none",
+        ),
+        (
+            {"devices": {"right": {"overload": "degrade"}}},
+            r"devices\.right\.overload: degrade needs a smaller network; algorithm\.spare_groups",
+        ),
+    ],
+)
+def test_parts_that_do_not_go_together_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Scenario.model_validate(settings)
+    Scenario.model_validate(
+        {"algorithm": {"spare_groups": 8}, "devices": {"right": {"overload": "degrade"}}}
+    )

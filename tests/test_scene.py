@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from hasim.head import FreeFieldHead, SofaHead, SphereHead
 from hasim.room import RoomSpec
-from hasim.scene import MismatchSpec, PlacedSource, Scene, SceneSpec, render
+from hasim.scene import BlockedSpec, MismatchSpec, PlacedSource, Scene, SceneSpec, render
 from hasim.sources import (
     BundledSource,
     FileSource,
@@ -282,3 +282,17 @@ def test_the_shadow_survives_the_room(folder: Path) -> None:
     scene = rendered(folder, noises=(PlacedSource(azimuth_deg=-90.0, source=WhiteNoise()),))
     left_db, right_db = level_db(scene.noises[0].full[:, 0])
     assert 4 < right_db - left_db < 9
+
+
+def test_blocked_microphone_hears_less_from_then_on(folder: Path) -> None:
+    """20 dB less after one second, talker and noise alike; its own noise is as it was."""
+    blocked = BlockedSpec(ear="right", mic="rear", from_s=1.0, gain_db=-20.0)
+    closed, opened = rendered(folder, blocked=(blocked,)), rendered(folder)
+    gain = np.ones((2, 2, 2 * RATE_HZ))
+    gain[1, 1, RATE_HZ:] = 0.1
+    for name in ("full", "early", "direct"):
+        expected = getattr(opened.target, name) * gain
+        np.testing.assert_allclose(getattr(closed.target, name), expected, rtol=1e-12)
+    np.testing.assert_allclose(closed.noises[0].full, opened.noises[0].full * gain, rtol=1e-12)
+    np.testing.assert_array_equal(closed.sensor_noise, opened.sensor_noise)
+    assert closed.snr_db == opened.snr_db  # at the front
