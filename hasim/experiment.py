@@ -17,8 +17,7 @@ from numpy import ndarray
 from hasim import energy, metrics, simulation, verdict
 from hasim.exchange import Exchange
 from hasim.latency import Latency, decompose
-from hasim.links import offered_kbps
-from hasim.losses import Bernoulli, Gilbert, LossList, LossSpec
+from hasim.links import carried_kbps, offered_kbps
 from hasim.masks import OracleMask, oracle_mask
 from hasim.memory import Ledger
 from hasim.metrics import Judged, Unscored
@@ -287,22 +286,14 @@ def _delivery(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
     }
     if scenario.link.kind != "ideal":
         offered = offered_kbps(programs(scenario), scenario.link, timeline.hop_ns)
+        carried = carried_kbps(programs(scenario), scenario.link, timeline.hop_ns)
+        fullest = max(range(len(offered)), key=lambda medium: offered[medium] - carried[medium])
         numbers |= {
-            "link_offered_kbps": max(offered),
-            "link_rate_kbps": scenario.link.rate_kbps,
-            "loss_asked": _loss_asked(scenario.link.loss, timeline.heard.shape[1]),
+            "link_offered_kbps": offered[fullest],
+            "link_rate_kbps": carried[fullest],
+            "loss_asked": scenario.link.loss.asked(timeline.heard.shape[1]),
         }
     return numbers
-
-
-def _loss_asked(loss: LossSpec, frames: int) -> float:
-    """Share of attempts that the loss model loses on average."""
-    if isinstance(loss, LossList):
-        named = (*loss.left_to_right, *loss.right_to_left)
-        return sum(frame < frames for frame in named) / (2 * frames)
-    if isinstance(loss, Gilbert):
-        return loss.mean_loss
-    return loss.probability if isinstance(loss, Bernoulli) else 0.0
 
 
 def _verdict(scenario: Scenario, timeline: Timeline) -> verdict.Verdict:
