@@ -15,6 +15,7 @@ import numpy as np
 from numpy import ndarray
 from pydantic import Field, Tag
 
+from hasim import clocks
 from hasim.codecs import Allocated, Codec, CodecSpec
 from hasim.spec import Spec, by_kind
 from hasim.stft import FrontEndSpec, analyse, analysis_window, synthesise
@@ -196,8 +197,8 @@ class Exchange:
                 noise = self.codec.noise_power(packets * weight, scale * weight) / weight**2
             packets = _coded(self.codec, packets, scale, weight)
         # From here on the ear is the receiver.
-        packets = packets[::-1].copy()
-        copies = packets if copies is None else copies[::-1].copy()
+        packets = self._by_own_clock(packets[::-1])
+        copies = packets if copies is None else self._by_own_clock(copies[::-1])
         # Data n travels in packet n + lag; data whose packet would come after the last frame lies
         # beyond the end of the sound: not missing, but silent.
         lag = deliveries.lag_frames + age_frames
@@ -212,6 +213,15 @@ class Exchange:
         if noise is None:
             return result
         return replace(result, noise=np.swapaxes(noise[::-1], -1, -2))
+
+    def _by_own_clock(self, packets: ndarray) -> ndarray:
+        """Packets (receiving ear, stream, packet, number) as they are by the receiver's clock."""
+        skew = self.timeline.skew_samples
+        if not skew.any():
+            return packets.copy()
+        if self.codec.domain == "samples":
+            return clocks.delayed(packets, skew)
+        return clocks.turned(packets, skew, self.front_end.window)
 
     def _frames_of_spectra(
         self,

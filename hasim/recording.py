@@ -17,7 +17,12 @@ from hasim.timeline import Deliveries, Mode, Status, Timeline
 
 
 def timeline(
-    plan: Plan, ears: tuple[Ear, Ear], radio: Radio, waits_ns: Waits, delay_ns: int
+    plan: Plan,
+    ears: tuple[Ear, Ear],
+    radio: Radio,
+    waits_ns: Waits,
+    delay_ns: int,
+    skew_samples: ndarray,
 ) -> Timeline:
     """What came of a finished run."""
     released_ns = np.tile(plan.needed_ns(), (2, 1))
@@ -55,6 +60,7 @@ def timeline(
         restarted=np.array(
             [np.arange(plan.frames) == ear.restarted for ear in ears], dtype=np.int8
         ),
+        skew_samples=skew_samples,
         clock=(_clock(plan.devices[0]), _clock(plan.devices[1])),
     )
 

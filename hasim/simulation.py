@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from hasim.clocks import skew_samples
 from hasim.devices import DeviceSpec
 from hasim.ear import Ear
 from hasim.links import LinkSpec
@@ -63,7 +64,8 @@ def simulate(
 
     Random streams: "loss/<direction>" (one step per attempt), "ack/<direction>" (one per arrived
     attempt) and "jitter/<direction>" (one per packet); directions are "left_to_right" and
-    "right_to_left".
+    "right_to_left". Those of the clocks are told in `clocks.skew_samples`; clocks shift the
+    partner's samples, while all events are played on one clock.
 
     Raises ValueError where a program receives what the partner does not send, or where both wait
     for each other.
@@ -71,7 +73,9 @@ def simulate(
     whole = plan(programs, frames, hop_ns, devices, link)
     waits_ns, delay_ns = _playout_ns(whole, playout)
     ears, radio = _play(whole, drawn(link, whole.air, stream, frames), waits_ns, delay_ns)
-    return timeline(whole, ears, radio, waits_ns, delay_ns)
+    left, right = devices
+    skew = skew_samples((left.oscillator, right.oscillator), frames, hop_ns, stream)
+    return timeline(whole, ears, radio, waits_ns, delay_ns, skew)
 
 
 def _play(

@@ -75,11 +75,20 @@ class Timeline:
     """(ear, frame), or (ear, 1) for all frames: 1 in the first frame after a reboot, which knows
     nothing of those before."""
     clock: tuple[float, float] = (1.0, 1.0)  # by which the devices' rates were multiplied
+    skew_samples: ndarray = field(default_factory=lambda: np.zeros((2, 1, 2)))
+    """(ear, frame, 2), or (ear, 1, 2) for all frames: by how many samples what the ear receives
+    lags, because the partner samples with another clock, at the beginning and end of a hop."""
 
     @property
     def computed(self) -> ndarray:
         """(ear, frame): the program ran to its end, in time or not."""
         return self.finished_ns >= 0
+
+    @property
+    def slips(self) -> ndarray:
+        """(ear,): how often the ear left out or doubled a sample of the partner's."""
+        jumps = self.skew_samples[:, 1:, 0] - self.skew_samples[:, :-1, 1]
+        return np.sum(np.abs(jumps) > 0.5, axis=1)
 
     @property
     def renewed(self) -> ndarray:

@@ -51,7 +51,7 @@ FLOORS = (
     {  # ground
         *("spec", "program", "timeline", "memory", "energy", "stft", "masks", "covariance"),
         *("filters", "erb", "sources", "audio_file", "yaml_text", "cache", "sofa", "measured"),
-        *("waves", "rigid_sphere", "head", "room", "rate_bound", "presets", "latency"),
+        *("waves", "clocks", "rigid_sphere", "head", "room", "rate_bound", "presets", "latency"),
     },
     {"devices", "links", "losses", "codecs", "models", "quantization"},  # shelves
     {

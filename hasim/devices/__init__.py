@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeA
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from hasim.clocks import OscillatorSpec
 from hasim.energy import BatterySpec, PowerSpec
 from hasim.memory import Item, Ledger
 from hasim.presets import FromShelf, Shelf, names
@@ -139,6 +140,7 @@ class DeviceSpec(FromShelf):
     clock: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = 1.0
     """Rates are multiplied by this; auto: the slowest at which every frame's work fits a hop."""
     interrupts: InterruptSpec = InterruptSpec()
+    oscillator: OscillatorSpec = OscillatorSpec()
     reboot: RebootSpec | None = None
     overload: Overload = "queue"
     """A frame released while the device is busy waits its turn (queue), is left out (skip_frame) or
