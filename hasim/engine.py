@@ -8,7 +8,8 @@ order in which they are done. The door to Dask.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from itertools import chain
 from types import TracebackType
 from typing import Any, Self
 
@@ -40,12 +41,14 @@ class Engine:
         self.cluster = cluster
         self._client: Any = None
         self._local: Any = None
+        self._settings = ExitStack()  # Dask's, as long as workers may come and go
 
     def map(self, work: Work, tasks: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         """(task, what `work` returned) for every task, in the order of completion.
 
-        `work` catches its own errors. In the place of the answer stands a WorkerLost where the
-        workers died of it; when one dies of something else, its task is given to another.
+        `work` catches its own errors. In the place of the answer stands an exception where a worker
+        could not even begin, and a WorkerLost where the workers died of it; when one dies of
+        something else, its task is given to another.
 
         Raises:
             InputError: the cluster does not answer, or is lost on the way.
@@ -65,7 +68,12 @@ class Engine:
         while running:
             future = next(done)
             task = running.pop(future)
-            yield task, self._answer(future)
+            try:
+                answer = self._answer(future)
+            except _Forgotten:
+                waiting = chain([task], waiting)
+            else:
+                yield task, answer
             del future  # lets the cluster forget the answer
             for future in self._hand_out(work, waiting, running):
                 done.add(future)
@@ -84,6 +92,7 @@ class Engine:
             if part is not None:
                 with suppress(TimeoutError, OSError):
                     part.close(timeout=CLOSE_S)
+        self._settings.close()
 
     def _hand_out(
         self, work: Work, waiting: Iterator[Any], running: dict[Any, Any]
@@ -125,33 +134,45 @@ class Engine:
         threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
         settings: dict[str, Any] = {
             "distributed.nanny.pre-spawn-environ": dict.fromkeys(threads, 1),
+            # On a busy machine a new process may need longer than the 15 s after which Dask would
+            # do without it, in the end without any.
+            "distributed.deploy.lost-worker-timeout": "1 day",
             "distributed.scheduler.allowed-failures": LIVES - 1,
             "distributed.scheduler.worker-saturation": 1.0,
         }
-        with dask.config.set(settings):
-            self._local = LocalCluster(
-                n_workers=self.jobs,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address=None,
-                # a page of its own at a free port: the usual one may be another sweep's
-                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-                silence_logs=logging.CRITICAL,
-            )
-            self._client = Client(self._local, timeout=START_S, set_as_default=False)
+        self._settings.enter_context(dask.config.set(settings))
+        self._local = LocalCluster(
+            n_workers=self.jobs,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            # a page of its own at a free port: the usual one may be another sweep's
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+            silence_logs=logging.CRITICAL,
+        )
+        self._client = Client(self._local, timeout=START_S, set_as_default=False)
 
     def _answer(self, future: Any) -> Any:
-        from distributed import KilledWorker
+        """What came of a task, waiting again where its worker took the answer to its grave.
 
-        if future.status == "finished":
+        Raises _Forgotten where the scheduler knows nothing of the task any more.
+        """
+        from distributed import CancelledError, KilledWorker
+
+        try:
             return future.result()
-        if future.status == "error":
-            error = future.exception()
-            if isinstance(error, KilledWorker):
-                lost = "its process died, and so did the next one that tried"
-                return WorkerLost(lost)
-            raise error
-        raise InputError(
-            f"{self.cluster or 'the workers'}: lost on the way; the same command goes on"
-        )
+        except KilledWorker:
+            return WorkerLost("its process died, and so did the next one that tried")
+        except CancelledError as error:
+            if self._client.status == "running":
+                raise _Forgotten from error
+            raise InputError(
+                f"{self.cluster}: lost on the way; the same command goes on"
+            ) from error
+        except Exception as error:  # a worker without hasim, for instance
+            return error
+
+
+class _Forgotten(Exception):
+    """A task that has to be handed out again."""

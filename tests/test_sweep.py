@@ -421,7 +421,10 @@ def test_one_job_is_this_process():
 
 @pytest.mark.slow
 def test_a_deadly_task_fails_alone():
-    with Engine(2) as engine:
+    """Also where new workers come late: Dask's own patience is taken away here."""
+    import dask
+
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1 ms"}), Engine(2) as engine:
         answers = dict(engine.map(_deadly, range(8)))
     assert isinstance(answers.pop(3), WorkerLost)
     assert answers == {number: number for number in (0, 1, 2, 4, 5, 6, 7)}
@@ -577,6 +580,36 @@ def test_a_cluster_that_loses_a_worker_loses_nothing(longer, tmp_path):
     assert (tmp_path / "out" / "results.csv").read_bytes() == (
         tmp_path / "calm" / "results.csv"
     ).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_scheduler_that_dies_is_told(longer, tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    program = Path(sys.executable).with_name("dask")
+    scheduler = subprocess.Popen(
+        [program, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    address = ""
+    while not address:
+        if found := re.search(r"Scheduler at: +(tcp://\S+)", scheduler.stderr.readline()):
+            address = found[1]
+    process = _started(
+        *("sweep", longer, "--over", OVER[0], "--quiet", "--cluster", address),
+        *("--out", tmp_path / "out"),
+        cache=tmp_path / "cache",
+    )
+    while not (tmp_path / "out" / "results.sqlite").is_file():  # it waits for workers then
+        time.sleep(0.1)
+    time.sleep(5)
+    scheduler.kill()
+    scheduler.communicate()
+    _, told = process.communicate(timeout=200)
+    assert process.returncode == 4, told
+    assert "the same command goes on" in told
 
 
 # --- speed ----------------------------------------------------------------------------------------
