@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy import ndarray
 
 from hasim.models.weights import MaskNetwork, load
 from hasim.spec import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def networks(path: Path, *, groups: int, bins: int) -> dict[str, MaskNetwork]:
@@ -46,16 +50,17 @@ def networks(path: Path, *, groups: int, bins: int) -> dict[str, MaskNetwork]:
 def estimator(
     networks: Mapping[str, MaskNetwork],
     window_energy: float = 192.0,
-    computed: ndarray | None = None,
+    stepped: ndarray | None = None,
+    restarted: ndarray | None = None,
 ) -> Callable[..., ndarray]:
     """A function masks(network, *spectra) -> (ear, bin, frame), for spectra (ear, bin, frame) each.
 
     The first spectrum is the ear's own, the second (for the MN-DNN) what came from the other ear.
     `window_energy` is the sum of the squared analysis window; the networks were trained with the
     512-sample Hann window's 192, and magnitudes are scaled to what that window would have given.
-    In frames that are not `computed` (ear, frame) the network does not step: its state and its mask
-    stay, the mask being 0 before the first step. Ears do not see one another. InputError for a
-    network not given.
+    In frames that are not `stepped` (ear, frame) the network rests: its state and its mask stay,
+    the mask being 0 before the first step. In frames that are `restarted` (ear, frame) it begins
+    anew. Ears do not see one another. InputError for a network not given.
     """
     import torch
 
@@ -69,24 +74,36 @@ def estimator(
         magnitude = scale * np.abs(np.stack(spectra, axis=1))  # (ear, channel, bin, frame)
         features = torch.from_numpy(np.swapaxes(magnitude, -1, -2).astype(np.float32))
         with torch.inference_mode():
-            if computed is None or computed.all():
+            if stepped is None or (stepped.all() and (restarted is None or not restarted.any())):
                 found = networks[network](features).numpy()  # (ear, frame, bin)
             else:
                 found = np.stack(
                     [
-                        _held(networks[network], ear, there)
-                        for ear, there in zip(features, computed, strict=True)
+                        _resting(networks[network], features[ear], stepped[ear], _starts(ear))
+                        for ear in range(len(features))
                     ]
                 )
         return np.swapaxes(found, -1, -2).astype(float)
 
-    def _held(network: MaskNetwork, features: torch.Tensor, there: ndarray) -> ndarray:
-        """(frame, bin) of one ear: the network runs through the frames that are there."""
-        steps = np.cumsum(there)  # (frame,): how many the network has made
-        result = np.zeros((len(there), features.shape[-1]), dtype=np.float32)
-        if steps[-1]:
-            stepped = network(features[:, torch.from_numpy(there)][None])[0].numpy()
-            result[steps > 0] = stepped[steps[steps > 0] - 1]
-        return result
+    def _starts(ear: int) -> list[int]:
+        """Frames in which the ear's network begins anew."""
+        if restarted is None or not restarted.any():
+            return [0]
+        return sorted({0, *np.flatnonzero(restarted[ear]).tolist()})
 
     return masks
+
+
+def _resting(
+    network: MaskNetwork, features: torch.Tensor, stepped: ndarray, starts: list[int]
+) -> ndarray:
+    """(frame, bin) of one ear, from features (channel, frame, bin)."""
+    result = np.zeros((len(stepped), features.shape[-1]), dtype=np.float32)
+    for start, end in zip(starts, [*starts[1:], len(stepped)], strict=True):
+        there = np.zeros(len(stepped), dtype=bool)
+        there[start:end] = stepped[start:end]
+        steps = np.cumsum(there)[start:end]  # how many the network has made
+        if steps.size and steps[-1]:
+            found = network(features[:, there.nonzero()[0]][None])[0].numpy()
+            result[start:end][steps > 0] = found[steps[steps > 0] - 1]
+    return result
