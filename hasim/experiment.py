@@ -28,7 +28,7 @@ from hasim.result import RunResult
 from hasim.scenario import Scenario
 from hasim.scene import Scene, render
 from hasim.stft import analyse, analysis_window, frames_for, synthesise
-from hasim.timeline import Mode, Status, Timeline
+from hasim.timeline import Status, Timeline
 
 Progress = Callable[[str], None]
 EARS = ("left", "right")
@@ -92,19 +92,13 @@ def mask_source(scenario: Scenario, scene: Scene, timeline: Timeline) -> Masks:
     """Where the scenario's masks come from: speech and noise at each ear's reference, or trained
     networks, which rest in frames that the device skipped or filtered with what it had.
 
-    Raises InputError for weights that cannot be used, ValueError where the device took a smaller
-    network.
+    Raises InputError for weights that cannot be used.
     """
     spec = scenario.algorithm
     if isinstance(spec, MaskDrivenNode) and spec.masks == "trained":
         from hasim.models.estimator import estimator, networks
 
         assert spec.weights is not None  # the Spec sees to it
-        if np.any(timeline.mode == Mode.DEGRADED):
-            raise ValueError(
-                "algorithm.masks: trained has no weights for the smaller network that a device "
-                "takes with overload: degrade; choose another answer to overload"
-            )
         found = networks(spec.weights, groups=spec.groups, bins=scenario.front_end.bins)
         window_energy = float(np.sum(analysis_window(scenario.front_end) ** 2))
         return estimator(found, window_energy, timeline.renewed, timeline.restarted)
