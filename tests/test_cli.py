@@ -287,7 +287,11 @@ main()
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_in_their_exit_code(number, code):
     process = subprocess.Popen(
-        [sys.executable, "-c", _WAITING, "run", NOISE_90], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", _WAITING, "run", NOISE_90],
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell starts background jobs with SIGINT ignored, and children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr.readline() == "waiting\n"
     process.send_signal(number)

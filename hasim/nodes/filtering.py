@@ -92,9 +92,11 @@ class MaskDrivenNode(Spec):
     def network_memory(self, name: cost.Network, front_end: FrontEndSpec) -> tuple[Item, ...]:
         """Weights and state of a mask network and of the smaller one in its place, and a mask."""
         items = [Item(f"{name} mask", FLOAT_BYTES * front_end.bins)]
-        networks = {name: self._parts(name, front_end)}
-        networks[f"spare {name}"] = self._spare_parts(name, front_end)
-        for label, parts in networks.items():
+        networks = (
+            (name, self._parts(name, front_end)),
+            (f"spare {name}", self._spare_parts(name, front_end)),
+        )
+        for label, parts in networks:
             if parts:
                 state = sum(cost.state_bytes(parts).values())
                 items += [
