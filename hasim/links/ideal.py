@@ -25,5 +25,7 @@ class IdealLink(Spec):
     def air(self, bits: list[list[int]], hop_ns: int) -> Air:
         """Nothing takes time."""
         by_ear = tuple(float(sum(ear)) * 1e6 / hop_ns for ear in bits)
-        payloads = [[(Piece(0, 0, payload),) for payload in ear] for ear in bits]
+        payloads: list[list[tuple[Piece, ...]]] = [
+            [(Piece(0, 0, payload),) for payload in ear] for ear in bits
+        ]
         return Air(payloads, by_ear, (inf, inf), shared=False)
