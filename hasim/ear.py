@@ -51,10 +51,11 @@ class Ear:
         stations = len(self._segments[Mode.FULL])
         self._over = [[env.event() for _ in range(plan.frames)] for _ in range(stations + 1)]
         self._at = [-1] * stations  # the frame that each station works on
+        by_rank = self._device.order == "oldest_frame"
+        resources = dict.fromkeys(segment.resource for segment in self._segments[Mode.FULL])
         self.cores: dict[Resource, Core] = {
-            segment.resource: Core(env) for segment in self._segments[Mode.FULL]
+            resource: Core(env, by_rank) for resource in ("core", *resources)
         }
-        self.cores.setdefault("core", Core(env))
         self.skipped = [False] * plan.frames
         self.mode = [Mode.FULL] * plan.frames
         self.restarted = -1  # the first frame after a reboot

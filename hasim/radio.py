@@ -11,7 +11,7 @@ from typing import Any
 
 from hasim.links.air import NEVER, Air, Booked
 from hasim.links.fate import Fate
-from hasim.server import INTERRUPT, Environment, Event, Server, SlotServer, schedule
+from hasim.server import INTERRUPT, Environment, Event, OpenAir, Server, SlotServer, schedule
 
 Record = tuple[int, int, int, int, int, int, int, int, bool]
 """channel, sender, frame, piece, attempt, start_ns, end_ns, arrived_ns (-1 if lost), lost"""
@@ -26,6 +26,7 @@ class Radio:
         self._fate = fate
         self._booked: Booked = {}
         self.media = _media(env, air)
+        self._open_air = OpenAir(env) if air.collides and fate.flushes else None
         self.listeners: list[Callable[[Event], None]] = []  # called when an attempt ends
         self.down = [(NEVER, NEVER), (NEVER, NEVER)]  # from when to when an ear is switched off
         channels = len(air.payloads[0])
@@ -53,18 +54,23 @@ class Radio:
         # On a shared medium those who ask in the same nanosecond go in this order; of one's own
         # slots the oldest piece has the first.
         rank = (sender, frame, channel, number)
-        arrived = False
+        arrived, free_ns = False, 0
         for attempt in range(fate.attempts):
             if attempt:
-                yield env.timeout(piece.occupied_ns + air.pause_ns)
+                yield env.timeout(free_ns + air.pause_ns - env.now)
             if not (yield medium.begin(piece.occupied_ns, rank, until_ns)):
                 return
             if self._is_down(sender, env.now):
                 return
-            end_ns = env.now + piece.airtime_ns
+            start_ns, end_ns = env.now, env.now + piece.airtime_ns
+            free_ns = start_ns + piece.occupied_ns
             for listener in self.listeners:
                 schedule(env.event(), piece.airtime_ns, INTERRUPT).callbacks.append(listener)
-            lost = fate.lost[sender](frame, env.now, piece.bits)
+            lost = fate.lost[sender](frame, start_ns, piece.bits)
+            if self._open_air is not None:
+                transmission = self._open_air.send(piece.airtime_ns)
+                yield env.timeout(piece.airtime_ns)
+                lost = lost or transmission.collided
             lost = lost or self._is_down(sender, end_ns) or self._is_down(1 - sender, end_ns)
             arrival_ns = -1
             if not lost:
@@ -74,7 +80,7 @@ class Radio:
                 arrival_ns = max(last_ns + air.latency_ns, entry.due_ns)
                 arrival_ns += fate.jitter_ns(sender, frame, channel, number)
             self.records.append(
-                (channel, sender, frame, number, attempt, env.now, end_ns, arrival_ns, lost)
+                (channel, sender, frame, number, attempt, start_ns, end_ns, arrival_ns, lost)
             )
             if lost:
                 continue

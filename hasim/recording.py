@@ -180,7 +180,7 @@ def _packets(plan: Plan, radio: Radio) -> ndarray:
         records["channel"] = np.array(plan.channels)[list(channel)]
         for (name, _), column in zip(fields[1:], columns, strict=True):
             records[name] = column
-    return records
+    return records[np.argsort(records["start_ns"], kind="stable")]
 
 
 def _text(words: list[str]) -> str:

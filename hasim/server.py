@@ -157,16 +157,46 @@ class SlotServer(Ledger):
             self._wake(now + 1)
 
 
+class OpenAir:
+    """A medium on which whoever wants sends at once: transmissions that overlap are all lost."""
+
+    def __init__(self, env: Environment) -> None:
+        self._env = env
+        self._on_air: list[Transmission] = []
+
+    def send(self, airtime_ns: int) -> Transmission:
+        """Begin to send now; whether it collides is known when it ends."""
+        now = self._env.now
+        self._on_air = [other for other in self._on_air if other.end_ns > now]
+        mine = Transmission(now + airtime_ns, bool(self._on_air))
+        for other in self._on_air:
+            other.collided = True
+        self._on_air.append(mine)
+        return mine
+
+
+class Transmission:
+    """Something on an open medium."""
+
+    __slots__ = ("collided", "end_ns")
+
+    def __init__(self, end_ns: int, collided: bool) -> None:
+        self.end_ns = end_ns
+        self.collided = collided
+
+
 class Core(Ledger):
-    """A processor: one job at a time, first come first served, in the same nanosecond by rank.
+    """A processor: one job at a time, first come first served, in the same nanosecond by rank; or
+    always by rank, and among equals by time.
 
     Interrupts take it away from the job, which goes on after them. A job that ends in the
     nanosecond of an interrupt has ended before.
     """
 
-    def __init__(self, env: Environment) -> None:
+    def __init__(self, env: Environment, by_rank: bool = False) -> None:
         super().__init__()
         self._env = env
+        self._by_rank = by_rank
         self._asking: list[Job] = []
         self._queue: list[Job] = []
         self._job: Job | None = None
@@ -211,6 +241,8 @@ class Core(Ledger):
 
     def _admit(self, _: Event) -> None:
         self._queue += sorted(self._asking, key=lambda job: job.rank)
+        if self._by_rank:
+            self._queue.sort(key=lambda job: job.rank)
         self._asking.clear()
         if self._job is None and self._queue:
             self._grant(self._queue.pop(0))

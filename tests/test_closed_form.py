@@ -22,7 +22,7 @@ from hasim.links import ConstantRate, IdealLink, offered_kbps
 from hasim.losses import Bernoulli, Gilbert, LossList, NoLoss
 from hasim.losses.gilbert import gilbert_elliott, mean_loss, transitions
 from hasim.program import Compute, Program, Receive, Send
-from hasim.server import Server
+from hasim.server import Core, OpenAir, Server
 from hasim.simulation import PlayoutSpec, simulate
 from hasim.timeline import Status, Timeline
 
@@ -217,6 +217,115 @@ def test_case_17_little_on_every_queue_of_a_run(program: Program, duplex: str) -
         span_ms = ends.get(name, timeline.packets["end_ns"][mine].max()) / 1e6
         mean_queue = count / span_ms * timeline.queue[f"{name}_mean_wait_ms"]
         assert timeline.queue[f"{name}_mean_queue"] == pytest.approx(mean_queue, rel=1e-9)
+
+
+def two_classes(by_rank: bool, rng: np.random.Generator, high: int, low: int) -> list[float]:
+    """Mean waits (s) of both classes: 0.2 a second of 1 s each, 0.3 a second of 1.5 s each."""
+    env = simpy.Environment()
+    core = Core(env, by_rank)
+    waits_s: list[list[float]] = [[], []]
+
+    def customer(rank: int, work_s: float) -> Iterator[simpy.Event]:
+        job = core.ask(round(work_s * SECOND_NS), (rank,))
+        yield job.granted
+        waits_s[rank].append((job.began_ns - job.asked_ns) / SECOND_NS)
+        yield env.timeout(job.work_ns)
+        core.end(job)
+
+    def arrivals(rank: int, rate: float, work_s: float, customers: int) -> Iterator[simpy.Event]:
+        for gap_s in rng.exponential(1 / rate, customers):
+            yield env.timeout(round(gap_s * SECOND_NS))
+            env.process(customer(rank, work_s))
+
+    env.process(arrivals(0, 0.2, 1.0, high))
+    env.process(arrivals(1, 0.3, 1.5, low))
+    env.run()
+    return [float(np.mean(waits)) for waits in waits_s]
+
+
+def test_case_15_two_classes() -> None:
+    """R = (0.2 1^2 + 0.3 1.5^2) / 2 = 0.4375: R / (1 - 0.2), and that / (1 - 0.65)."""
+    means = np.array(
+        [two_classes(True, np.random.default_rng(seed), 3000, 4500) for seed in range(REPLICATIONS)]
+    )
+    assert covers(means[:, 0].tolist(), 0.4375 / 0.8)
+    assert covers(means[:, 1].tolist(), 0.4375 / 0.8 / 0.35)
+    assert (round(0.4375 / 0.8, 4), round(0.4375 / 0.8 / 0.35, 4)) == (0.5469, 1.5625)
+    # First come, first served, both wait 0.4375 / 0.35 = 1.25.
+    fair = two_classes(False, np.random.default_rng(1), 3000, 4500)
+    assert fair == pytest.approx([1.25, 1.25], rel=0.15)
+
+
+def test_the_oldest_frame_may_go_first() -> None:
+    """Frame n's second part is ready while frame n + 1's first part waits."""
+    link = ConstantRate(rate_kbps=1000, latency_ms=17, overhead_octets=0, loss=NoLoss())
+    program = (Send("x", 1000, while_capturing=True), compute_ms(2), Receive("x"), compute_ms(3))
+    background = (*program[:1], compute_ms(6), *program[2:])
+    ends = []
+    for order in ("first_come", "oldest_frame"):
+        device = DeviceSpec(mmac_per_s=100, order=order)
+        timeline = simulate(
+            (background, background),
+            frames=20,
+            hop_ns=HOP_NS,
+            devices=(device, device),
+            link=link,
+            playout=PlayoutSpec(),
+            stream=streams(1),
+        )
+        ends.append(timeline.finished_ns)
+    assert np.all(ends[1] <= ends[0])
+
+
+# ------------------------------------------------------------------------------------- collisions
+
+
+def aloha(rate: float, slot_s: float, rng: np.random.Generator, senders: int) -> float:
+    """Throughput per packet time of many senders of 1 s each; with slots they begin with those."""
+    env = simpy.Environment()
+    air = OpenAir(env)
+    sent = []
+
+    def sender(at_s: float) -> Iterator[simpy.Event]:
+        yield env.timeout(round(at_s * SECOND_NS))
+        sent.append(air.send(SECOND_NS))
+
+    times_s = np.cumsum(rng.exponential(1 / rate, senders))
+    if slot_s:
+        times_s = np.ceil(times_s / slot_s) * slot_s
+    for at_s in times_s:
+        env.process(sender(at_s))
+    env.run()
+    return sum(not transmission.collided for transmission in sent) / times_s[-1]
+
+
+@pytest.mark.parametrize(("load", "slot_s"), [(0.5, 0), (1.0, 1.0)])
+def test_case_25_aloha(load: float, slot_s: float) -> None:
+    """Pure: G exp(-2 G); slotted: G exp(-G)."""
+    runs = [
+        aloha(load, slot_s, np.random.default_rng(s), 3000) for s in range(12, 12 + REPLICATIONS)
+    ]
+    value = load * exp(-load) if slot_s else load * exp(-2 * load)
+    assert covers(runs, value)
+    assert value == pytest.approx(0.3679 if slot_s else 0.1839, abs=5e-5)
+
+
+def test_case_25_two_ears_that_do_not_know_of_each_other() -> None:
+    """2 and 3 ms every 16 ms, at any offset: they collide with probability 5/16."""
+    link = ConstantRate(rate_kbps=1000, latency_ms=0, overhead_octets=0, loss=NoLoss())
+    lost = []
+    for offset_ms in np.arange(0.05, 16, 0.1):
+        timeline = play(
+            (Send("x", 2000),),
+            right=(compute_ms(offset_ms), Send("y", 3000)),
+            link=link.model_copy(update={"duplex": "unscheduled"}),
+            frames=10,
+            wait_ms=0,
+        )
+        packets = timeline.packets[timeline.packets["frame"] == 5]
+        assert packets["lost"][0] == packets["lost"][1]
+        lost.append(packets["lost"].all())
+    assert np.mean(lost) == 5 / 16
 
 
 # ------------------------------------------------------------------------------------- bursts

@@ -142,6 +142,8 @@ class DeviceSpec(FromShelf):
     interrupts: InterruptSpec = InterruptSpec()
     oscillator: OscillatorSpec = OscillatorSpec()
     reboot: RebootSpec | None = None
+    order: Literal["first_come", "oldest_frame"] = "first_come"
+    """Who has the core next: who asked first, or the oldest frame. Nobody is interrupted for it."""
     overload: Overload = "queue"
     """A frame released while the device is busy waits its turn (queue), is left out (skip_frame) or
     takes the place of one that waits (drop_oldest); is filtered with what was learnt before

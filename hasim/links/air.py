@@ -32,7 +32,8 @@ class Entry(NamedTuple):
     due_ns: int = 0  # what came is handed out at this time or, where it came later, then
 
 
-class Slots(NamedTuple):
+@dataclass(frozen=True)
+class Slots:
     """Times at which the ears may begin to send: in turns, left before right, every period anew."""
 
     period_ns: int
@@ -69,6 +70,7 @@ class Air:
     offered_kbps: tuple[float, ...]  # by medium: what the ears want to send, without repeats
     rate_kbps: tuple[float, ...]  # by medium: what it can carry, counted alike
     shared: bool = True  # one medium for both directions
+    collides: bool = False  # two media that disturb each other: what overlaps is lost
     streaming: bool = True  # pieces of a hop may leave while it is being captured
     attempts: int = 1  # of each piece
     pause_ns: int = 0  # before a piece is sent again

@@ -20,12 +20,14 @@ class ConstantRate(Spec):
 
     kind: Literal["constant_rate"] = "constant_rate"
     rate_kbps: float = Field(600.0, gt=0, le=1e6)
-    """Rate on the air: of the one medium where half duplex, of each direction where full duplex."""
+    """Rate on the air: of the one medium where half duplex, else of each direction."""
     latency_ms: float = Field(1.0, ge=0, le=1000)
     """From the packet's last bit sent to its delivery."""
     jitter_ms: float = Field(0.0, ge=0, le=1000)
     """Further delay of each packet, uniform between 0 and this."""
-    duplex: Literal["half", "full"] = "half"
+    duplex: Literal["half", "full", "unscheduled"] = "half"
+    """Half: one medium, on which the ears take turns; full: one for each direction; unscheduled:
+    one medium on which both send when they like (ALOHA), and lose what overlaps."""
     overhead_octets: int = Field(11, ge=0, le=1024)
     """Preamble, address, header and check sum of each packet."""
     packets_per_hop: int = Field(1, ge=1, le=16)
@@ -63,6 +65,7 @@ class ConstantRate(Spec):
             offered_kbps=(sum(by_ear),) if half else tuple(by_ear),
             rate_kbps=(self.rate_kbps,) if half else (self.rate_kbps,) * 2,
             shared=half,
+            collides=self.duplex == "unscheduled",
             attempts=self.attempts,
             pause_ns=round(self.retry_spacing_ms * 1e6),
             latency_ns=round(self.latency_ms * 1e6),

@@ -26,7 +26,7 @@ class Fate:
     ack_lost: tuple[Iterator[bool], Iterator[bool]]  # one item per attempt that arrived
     jitter_ns: Callable[[int, int, int, int], int]  # of (sender, frame, channel, piece)
     late: bool = False  # what arrives does so as if at the last attempt there may be
-    flushes: bool = True  # packets that get too old are thrown away
+    flushes: bool = True  # packets that get too old or collide are lost
 
 
 def drawn(link: LinkSpec, air: Air, stream: Stream, frames: int) -> Fate:
