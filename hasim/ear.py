@@ -65,7 +65,7 @@ class Ear:
         self.finished_ns = [-1] * plan.frames
         env.process(self._release())
         for send in sent(plan.programs[ear]):
-            if send.while_capturing and plan.air.streaming:
+            if self._streams(send):
                 env.process(self._capture(send))
         self._stations = [env.process(self._station(station)) for station in range(stations)]
         self._interrupt_the_core()
@@ -77,13 +77,17 @@ class Ear:
     def _capture(self, send: Send) -> Generator[Event, Any, None]:
         """Hand over the pieces of a hop that are complete before the hop is."""
         env, plan, channel = self._env, self._plan, self._number[send.channel]
-        early = plan.air.payloads[self._ear][channel][:-1]
+        early = plan.air.payloads[self._ear][channel][:-1]  # these have one size
         for frame in range(plan.frames if early else 0):
             for number, piece in enumerate(early):
                 captured_ns = ceil((frame + piece.captured) * plan.hop_ns)
                 yield env.timeout(captured_ns - env.now)
                 if not self._down:
                     self._radio.send(self._ear, channel, frame, number)
+
+    def _streams(self, send: Send) -> bool:
+        """Pieces leave while they are captured; their size is then fixed."""
+        return send.while_capturing and self._plan.air.streaming and not send.ladder
 
     def _release(self) -> Generator[Event, Any, None]:
         """Release every frame to the first station, unless it is skipped."""
@@ -94,7 +98,7 @@ class Ear:
             self._decide(frame)
             if not self.skipped[frame]:
                 for send in captured:
-                    self._send(send, frame, last_only=plan.air.streaming)
+                    self._send(send, frame, last_only=self._streams(send))
             self._over[0][frame].succeed()
 
     def _decide(self, frame: int) -> None:
@@ -175,7 +179,7 @@ class Ear:
         """Hand over a payload, or its last piece where the others left during the capture."""
         channel = self._number[send.channel]
         self._radio.sent_ns[self._ear][channel][frame] = self._env.now
-        pieces = len(self._plan.air.payloads[self._ear][channel])
+        pieces = self._radio.pieces(self._ear, channel, frame)
         for piece in range(pieces - 1 if last_only else 0, pieces):
             self._radio.send(self._ear, channel, frame, piece)
 

@@ -195,7 +195,7 @@ class Exchange:
         else:
             if isinstance(self.codec, Allocated):
                 noise = self.codec.noise_power(packets * weight, scale * weight) / weight**2
-            packets = _coded(self.codec, packets, scale, weight)
+            packets = self._coded_by_rung(packets, scale, weight, deliveries, age_frames)
         # From here on the ear is the receiver.
         packets = self._by_own_clock(packets[::-1])
         copies = packets if copies is None else self._by_own_clock(copies[::-1])
@@ -213,6 +213,28 @@ class Exchange:
         if noise is None:
             return result
         return replace(result, noise=np.swapaxes(noise[::-1], -1, -2))
+
+    def _coded_by_rung(
+        self,
+        packets: ndarray,
+        scale: ndarray,
+        weight: ndarray,
+        deliveries: Deliveries,
+        age_frames: int,
+    ) -> ndarray:
+        """Each packet by the codec that its sender had bits for."""
+        first, *fewer = self.codec.ladder
+        coded = _coded(first, packets, scale, weight)
+        if not fewer:
+            return coded
+        frames = packets.shape[2]
+        lag = max(deliveries.lag_frames + age_frames, 0)
+        rung = np.broadcast_to(deliveries.rung, (2, frames))
+        rung = np.pad(rung, ((0, 0), (0, lag)), mode="edge")[:, lag:, None]  # of the data
+        for step, codec in enumerate(fewer, start=1):
+            by_codec = _coded(codec, packets, scale, weight)
+            coded = np.where((rung == step)[:, None], by_codec, coded)
+        return coded
 
     def _by_own_clock(self, packets: ndarray) -> ndarray:
         """Packets (receiving ear, stream, packet, number) as they are by the receiver's clock."""

@@ -13,8 +13,8 @@ import numpy as np
 from numpy import ndarray
 
 from hasim.devices import DeviceSpec, Resource
-from hasim.links import LinkSpec, payload_bits
-from hasim.links.air import Air
+from hasim.links import LinkSpec, carried_kbps, offered_kbps, payload_bits, rungs
+from hasim.links.air import Air, Payloads
 from hasim.program import Compute, Program, Receive, Send
 from hasim.timeline import Mode
 
@@ -50,6 +50,7 @@ class Plan:
     link: LinkSpec
     channels: list[str]
     air: Air  # the link with the payloads on it
+    sizes: list[Payloads]  # of the payloads, the largest first
     segments: list[dict[Mode, list[Segment]]]  # by ear; the same cuts in every mode
 
     def released_ns(self, frame: int) -> int:
@@ -85,7 +86,11 @@ class Plan:
         ]
         return max(loads) > 1 or any(
             offered > rate
-            for offered, rate in zip(self.air.offered_kbps, self.air.rate_kbps, strict=True)
+            for offered, rate in zip(
+                offered_kbps(self.programs, self.link, self.hop_ns),
+                carried_kbps(self.programs, self.link, self.hop_ns),
+                strict=True,
+            )
         )
 
     @property
@@ -125,6 +130,10 @@ def plan(
         link,
         channels,
         link.air(bits, hop_ns),
+        [
+            link.air(payload_bits(programs, rung)[1], hop_ns).payloads
+            for rung in range(rungs(programs))
+        ],
         [
             {mode: segments(program, device, frames, mode) for mode in modes(device)}
             for program, device in zip(programs, devices, strict=True)

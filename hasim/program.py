@@ -40,11 +40,15 @@ class Send:
 
     With `while_capturing` the payload is a microphone's own samples: pieces of it may leave while
     the hop is still being captured, so only the last piece waits for the frame to be complete.
+
+    With a `ladder` of smaller payloads each payload that still waits takes this one a step down; it
+    is handed over when the hop is complete.
     """
 
     channel: str
     bits: int
     while_capturing: bool = False
+    ladder: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

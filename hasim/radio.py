@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from hasim.links.air import NEVER, Air, Booked
+from hasim.links.air import NEVER, Air, Booked, Payloads
 from hasim.links.fate import Fate
 from hasim.server import INTERRUPT, Environment, Event, OpenAir, Server, SlotServer, schedule
 
@@ -20,9 +20,13 @@ Record = tuple[int, int, int, int, int, int, int, int, bool]
 class Radio:
     """Both directions between the ears; channels are numbered, and ears are 0 and 1."""
 
-    def __init__(self, env: Environment, air: Air, fate: Fate, frames: int) -> None:
+    def __init__(
+        self, env: Environment, air: Air, sizes: list[Payloads], fate: Fate, frames: int
+    ) -> None:
         self._env = env
         self._air = air
+        self._sizes = sizes
+        self._waiting: tuple[dict[tuple[int, int], int], ...] = ({}, {})  # pieces, by payload
         self._fate = fate
         self._booked: Booked = {}
         self.media = _media(env, air)
@@ -34,19 +38,38 @@ class Radio:
         self._missing = [[[len(pieces)] * frames for pieces in ear] for ear in air.payloads]
         self._latest_ns = _table(channels, frames, -1)
         self._news: dict[tuple[int, int, int], Event] = {}
+        self.rung = _table(channels, frames, 0)  # by sender: size of the payload
         self.sent_ns = _table(channels, frames, -1)  # by sender
         self.arrived_ns = _table(channels, frames, -1)  # by receiver; once it is certain
         self.records: list[Record] = []
 
+    def pieces(self, sender: int, channel: int, frame: int) -> int:
+        """In how many pieces a payload is handed over now: of what size depends on how many others
+        of this ear still wait."""
+        rung = min(len(self._waiting[sender]), len(self._sizes) - 1)
+        count = len(self._sizes[rung][sender][channel])
+        if len(self._sizes) > 1:
+            self.rung[sender][channel][frame] = rung
+            self._missing[sender][channel][frame] = count
+            self._waiting[sender][channel, frame] = count
+        return count
+
     def send(self, sender: int, channel: int, frame: int, piece: int) -> None:
         """Hand one piece to the link, now."""
-        self._env.process(self._piece(sender, channel, frame, piece))
+        process = self._env.process(self._piece(sender, channel, frame, piece))
+        if len(self._sizes) > 1:
+            process.callbacks.append(lambda _: self._no_longer_waits(sender, channel, frame))
+
+    def _no_longer_waits(self, sender: int, channel: int, frame: int) -> None:
+        self._waiting[sender][channel, frame] -= 1
+        if self._waiting[sender][channel, frame] == 0:
+            del self._waiting[sender][channel, frame]
 
     def _piece(
         self, sender: int, channel: int, frame: int, number: int
     ) -> Generator[Event, Any, None]:
         env, air, fate, medium = self._env, self._air, self._fate, self.media[sender]
-        piece = air.payloads[sender][channel][number]
+        piece = self._sizes[self.rung[sender][channel][frame]][sender][channel][number]
         entry = air.entry(sender, env.now, self._booked)
         until_ns = entry.until_ns if fate.flushes else NEVER
         if entry.begin_ns > env.now:

@@ -99,7 +99,8 @@ def _deliveries(plan: Plan, radio: Radio, channel: int, waits_ns: tuple[int, int
         [Status.NOT_SENT, Status.LOST, Status.LATE],
         Status.ON_TIME,
     )
-    return Deliveries(sent_ns, arrived_ns, status, lag_frames, waits_ns)
+    rung = np.array([ear[channel] for ear in radio.rung], dtype=np.int8)
+    return Deliveries(sent_ns, arrived_ns, status, lag_frames, waits_ns, rung)
 
 
 def _steps(plan: Plan, ears: tuple[Ear, Ear]) -> ndarray:

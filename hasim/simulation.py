@@ -85,7 +85,7 @@ def _play(
     from simpy import Environment, Interrupt
 
     env = Environment()
-    radio = Radio(env, plan.air, fate, plan.frames)
+    radio = Radio(env, plan.air, plan.sizes, fate, plan.frames)
     for ear, device in enumerate(plan.devices):
         if device.reboot is not None:
             at_ns = round(device.reboot.at_s * 1e9)

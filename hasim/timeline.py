@@ -44,6 +44,8 @@ class Deliveries:
     status: ndarray  # (ear, frame) of the receiving ear, values of Status
     lag_frames: int = 0  # the receiver's frame n needs the packets up to n + lag_frames
     waits_ns: tuple[int, int] = (0, 0)  # by receiving ear: how long after its release a frame waits
+    rung: ndarray = field(default_factory=_never)
+    """(ear, frame) of the sending ear, or (ear, 1): steps down the codec's ladder."""
 
     @property
     def on_time(self) -> ndarray:

@@ -47,6 +47,11 @@ class Codec(Spec):
         return 0
 
     @property
+    def ladder(self) -> tuple[Codec, ...]:
+        """This codec, and those with fewer bits that take its place while the link is behind."""
+        return (self,)
+
+    @property
     def copy_codec(self) -> Codec | None:
         """The codec of the previous packet's copy that travels along; None: no copy."""
         return None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from itertools import pairwise
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy import ndarray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hasim.codecs.codec import Domain, RoundingCodec
 
@@ -19,6 +20,26 @@ class Pcm(RoundingCodec):
     domain: Domain = "samples"
     headroom_db: float = Field(18.0, ge=0, le=40)
     """Full scale above the microphone's root mean square; less clips the peaks of speech."""
+    fewer_bits: tuple[Annotated[int, Field(ge=1, le=15)], ...] = ()
+    """Bits while the link is behind: the first with one payload still waiting to be sent, the
+    second with two, the last with more. What is being captured then leaves when the hop is
+    complete."""
+
+    @model_validator(mode="after")
+    def _ever_fewer(self) -> Self:
+        steps = (self.bits, *self.fewer_bits)
+        if any(after >= before for before, after in pairwise(steps)):
+            raise ValueError(
+                f"fewer_bits: must fall from step to step, from below bits {self.bits} on "
+                f"(got {', '.join(map(str, self.fewer_bits))})"
+            )
+        return self
+
+    @property
+    def ladder(self) -> tuple[Pcm, ...]:
+        """This codec, and the same with fewer bits."""
+        steps = (self.bits, *self.fewer_bits)
+        return tuple(self.model_copy(update={"bits": bits, "fewer_bits": ()}) for bits in steps)
 
     def encode_decode(self, values: ndarray, full_scale: ndarray | float) -> ndarray:
         """`values` (real or complex, any shape) as the receiver decodes them; clipped at

@@ -25,15 +25,28 @@ LinkSpec = Annotated[
 ]
 
 
-def payload_bits(programs: tuple[Program, Program]) -> tuple[list[str], list[list[int]]]:
+def payload_bits(
+    programs: tuple[Program, Program], rung: int = 0
+) -> tuple[list[str], list[list[int]]]:
     """All channels, sorted, and the bits of each in every frame, by sending ear; 0 where it does
-    not send."""
+    not send. `rung`: so many steps down where payloads may be smaller; -1 is the last."""
     bits = [
-        {step.channel: step.bits for step in program if isinstance(step, Send)}
+        {step.channel: _at(step, rung) for step in program if isinstance(step, Send)}
         for program in programs
     ]
     channels = sorted(bits[0] | bits[1])
     return channels, [[ear.get(channel, 0) for channel in channels] for ear in bits]
+
+
+def _at(step: Send, rung: int) -> int:
+    steps = (step.bits, *step.ladder)
+    return steps[-1 if rung < 0 else min(rung, len(steps) - 1)]
+
+
+def rungs(programs: tuple[Program, Program]) -> int:
+    """How many sizes the payloads have."""
+    steps = (step for program in programs for step in program)
+    return 1 + max((len(step.ladder) for step in steps if isinstance(step, Send)), default=0)
 
 
 def offered_kbps(
@@ -41,16 +54,17 @@ def offered_kbps(
 ) -> tuple[float, ...]:
     """What the ears want to send on each medium in kbit/s, overhead included and without retries.
 
-    One medium where the directions share it; else two (left to right, right to left).
+    One medium where the directions share it; else two (left to right, right to left). Where
+    payloads may be smaller this is the least.
     """
-    return link.air(payload_bits(programs)[1], hop_ns).offered_kbps
+    return link.air(payload_bits(programs, rung=-1)[1], hop_ns).offered_kbps
 
 
 def carried_kbps(
     programs: tuple[Program, Program], link: LinkSpec, hop_ns: int
 ) -> tuple[float, ...]:
     """What each medium can carry of such packets in kbit/s, counted like `offered_kbps`."""
-    return link.air(payload_bits(programs)[1], hop_ns).rate_kbps
+    return link.air(payload_bits(programs, rung=-1)[1], hop_ns).rate_kbps
 
 
 __all__ = [
@@ -64,4 +78,5 @@ __all__ = [
     "carried_kbps",
     "offered_kbps",
     "payload_bits",
+    "rungs",
 ]

@@ -58,6 +58,9 @@ class Slots:
         return now_ns
 
 
+Payloads = list[list[tuple[Piece, ...]]]
+"""[sending ear][channel]: the pieces of a payload."""
+
 Booked = dict[tuple[int, int], int]
 """(sending ear, event) -> pieces that have their place in it."""
 
@@ -66,7 +69,7 @@ Booked = dict[tuple[int, int], int]
 class Air:
     """A link that may send whenever its medium is free."""
 
-    payloads: list[list[tuple[Piece, ...]]]  # by sending ear and channel
+    payloads: Payloads  # the largest ones
     offered_kbps: tuple[float, ...]  # by medium: what the ears want to send, without repeats
     rate_kbps: tuple[float, ...]  # by medium: what it can carry, counted alike
     shared: bool = True  # one medium for both directions

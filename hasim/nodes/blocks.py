@@ -33,7 +33,8 @@ def raw_exchange(
     unless the codec has to compute. `age_frames`: how old the partner's frame may be."""
     encode, decode = coding(channel, front_end, codec, streams)
     as_samples = codec.domain == "samples"
-    send = Send(channel, payload_bits(codec, front_end, streams), as_samples and not encode)
+    first, *fewer = (payload_bits(step, front_end, streams) for step in codec.ladder)
+    send = Send(channel, first, as_samples and not encode, tuple(fewer))
     receive = Receive(channel, raw_lag_frames(codec, front_end) - age_frames)
     if not as_samples:
         return (analysis(front_end), *encode, send, receive, *decode)
@@ -47,7 +48,8 @@ def filtered_exchange(
     """From a filter output to the partner's: as samples it is transformed back and forth, one hop
     later."""
     encode, decode = coding(channel, front_end, codec)
-    send = Send(channel, payload_bits(codec, front_end))
+    first, *fewer = (payload_bits(step, front_end) for step in codec.ladder)
+    send = Send(channel, first, ladder=tuple(fewer))
     receive = Receive(channel, filtered_lag_frames(codec, front_end) - age_frames)
     if codec.domain == "spectrum":
         return (*encode, send, receive, *decode)
