@@ -20,7 +20,7 @@ from hasim.memory import REGIONS, Ledger
 from hasim.plan import EARS
 from hasim.program import Compute, Program, macs_per_frame
 from hasim.simulation import PlayoutSpec
-from hasim.timeline import Status, Timeline
+from hasim.timeline import Mode, Status, Timeline
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,10 @@ def _missed(timeline: Timeline, ear: int) -> Iterator[str]:
     skipped = np.count_nonzero(~timeline.computed[ear])
     if skipped:
         yield f"{skipped} of {frames} frames skipped"
+    for mode, how in ((Mode.HELD, "a held filter"), (Mode.DEGRADED, "the smaller network")):
+        count = np.count_nonzero(timeline.mode[ear] == mode)
+        if count:
+            yield f"{count} of {frames} frames with {how}"
     late = timeline.computed[ear] & ~timeline.heard[ear] & ~_lost_packet(timeline, ear)
     if np.any(late):
         late_ns = (timeline.finished_ns - timeline.deadline_ns)[ear, late]

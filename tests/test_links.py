@@ -332,12 +332,12 @@ def test_automatic_wait_covers_the_repeats_in_slots() -> None:
 
 
 def test_pieces_of_a_hop_take_slots_while_it_is_captured() -> None:
-    """Of 500 octets the first 251 are captured after 8.03 ms, in time for the slot at 9.74 ms."""
+    """Of 500 octets the first 250 are captured after 8 ms, in time for the slot at 9.68 ms."""
     packets = play(Tdma(loss=NoLoss()), raw(500), frames=1).packets
     left = packets[packets["sender"] == 0]
-    slot_ns = 8 * (251 + 15) * 500 + 150 * US
+    slot_ns = 8 * (250 + 15) * 500 + 150 * US
     assert left["start_ns"].tolist() == [4 * 2 * slot_ns, 16 * MS]
-    assert 3 * 2 * slot_ns < 251 / 500 * 16 * MS < 4 * 2 * slot_ns
+    assert 3 * 2 * slot_ns < 8 * MS < 4 * 2 * slot_ns
 
 
 def test_reserved_airtime_leaves_the_end_of_the_hop_alone() -> None:
@@ -357,6 +357,13 @@ def test_load_is_counted_in_slots() -> None:
     assert carried_kbps(programs, tight, hop_ns)[0] == offered[0] / 2
     with pytest.raises(ValueError, match=r"do not fit into 1\.6 ms"):
         carried_kbps(programs, link.model_copy(update={"reserved_airtime": 0.9}), hop_ns)
+
+
+def test_packets_of_a_hop_are_of_one_size() -> None:
+    """256 octets in two of 128: a slot is half as long as with 251 and 5, and two fit a hop."""
+    programs, link, hop_ns = both_ways(Nfmi(), 256)
+    assert [p.bits for p in link.air([[2048], [2048]], hop_ns).payloads[0][0]] == [1229, 1229]
+    assert offered_kbps(programs, link, hop_ns)[0] < carried_kbps(programs, link, hop_ns)[0]
 
 
 def test_magnetic_induction_by_hand() -> None:

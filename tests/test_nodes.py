@@ -557,3 +557,18 @@ def test_after_a_reboot_nothing_is_known_of_before(node, every, rng):
     fresh = Run(node, np.random.default_rng(3), computed=np.stack([late, ~off[1]]))
     np.testing.assert_array_equal(rebooted[0, :, 41:], fresh.output[0, :, 41:])
     assert np.any(rebooted[0, :, 41:] != run.output[0, :, 41:])
+
+
+@pytest.mark.parametrize("node", [Local, Tango, MnTango])
+def test_networks_may_rest_for_some_frames(node, rng):
+    """The last mask stays, and the networks cost a third; a skipped run leaves the one before."""
+    computed = np.ones((2, FRAMES), dtype=bool)
+    computed[0, 30] = False
+    run = Run(node(mask_every=3), rng, computed=computed)
+    number = np.arange(FRAMES)
+    for mask in run.enhanced.masks.values():
+        np.testing.assert_array_equal(mask[1], run.mask[1][:, number // 3 * 3])
+        np.testing.assert_array_equal(mask[0, :, 30:33], run.mask[0][:, [27, 27, 27]])
+        np.testing.assert_array_equal(mask[0, :, 33:36], run.mask[0][:, [33, 33, 33]])
+    cost = [macs_per_frame(node(mask_every=k).program(FRONT_END, Pcm()), "network") for k in (1, 3)]
+    assert cost[1] == pytest.approx(cost[0] / 3)

@@ -95,6 +95,13 @@ def test_skipped_frames() -> None:
     assert reasons[1:] == ["left: 50 of 100 frames skipped"]
 
 
+def test_frames_computed_with_less_are_counted() -> None:
+    work = (Compute("network", 800_000, renews=True), Compute("apply", 100_000))
+    left = DeviceSpec(mmac_per_s=50, overload="hold_filter")
+    reasons = verdict(work, left=left, delay_ms=40)
+    assert reasons[1:] == ["left: 50 of 100 frames with a held filter"]
+
+
 def test_link_rate() -> None:
     half = ConstantRate(rate_kbps=208, overhead_octets=0, loss=NoLoss())
     assert verdict(exchange(bits=2056), link=half)[0] == "link needs 257 kbit/s, has 208"

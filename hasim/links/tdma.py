@@ -28,7 +28,7 @@ class HopSlots(PresetLink):
     phy_kbps: float
     ifs_us: float
     max_payload: int = Field(251, ge=1, le=4096)
-    """Octets of a packet's payload; larger payloads travel in several packets."""
+    """Octets of a packet's payload; larger payloads travel in several packets of equal size."""
     attempts: int = Field(2, ge=1, le=16)
     """Transmissions of a packet before it is given up, one hop after it was handed over at the
     latest."""
@@ -91,8 +91,10 @@ class HopSlots(PresetLink):
         if payload_bits == 0:
             return ()
         ifs_ns = round(self.ifs_us * 1e3)
+        octets = octets_of(payload_bits)
+        even = -(-octets // -(-octets // self.max_payload))  # no slot is longer than it need be
         pieces = []
-        for size, captured in fragments(octets_of(payload_bits), self.max_payload):
+        for size, captured in fragments(octets, even):
             bits = self.packet_bits(size)
             airtime_ns = ceil(bits * 10**6 / Fraction(str(self.phy_kbps)))
             pieces.append(Piece(airtime_ns, airtime_ns + ifs_ns, ceil(bits), captured))

@@ -44,7 +44,7 @@ class Centralised(ExchangingNode):
 
     def _enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
         partner = self.received(exchange, "mics", mics)
-        mask = masks("mn_dnn", mics[:, 0], partner.signal[:, 0])
+        mask = self.mask(masks, exchange, "mn_dnn", mics[:, 0], partner.signal[:, 0])
         weights = self.partner_filter(mics, partner, mask, exchange)
 
         def through(signals: ndarray) -> ndarray:

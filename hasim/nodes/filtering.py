@@ -61,6 +61,8 @@ class MaskDrivenNode(Spec):
     """Recurrent groups of the compact multi-node network; 0 is the paper's full network."""
     spare_groups: Literal[1, 2, 4, 6, 8, 10] | None = None
     """Of a smaller network for the frames in which a device degrades; null: there is none."""
+    mask_every: int = Field(1, ge=1, le=64)
+    """Frames from one run of the networks to the next; in between the last mask stays."""
     precision: PrecisionSpec = PrecisionSpec()
     filter: FilterName = "gevd"
     rank: int = Field(1, ge=1, le=4)
@@ -73,7 +75,24 @@ class MaskDrivenNode(Spec):
     def _trained_masks_have_weights(self) -> Self:
         if self.masks == "trained" and self.weights is None:
             raise ValueError("weights: must name a file or a folder with masks: trained (got null)")
+        if self.masks == "trained" and self.mask_every > 1:
+            raise ValueError(
+                "mask_every: must be 1 with masks: trained, whose networks remember every frame "
+                f"(got {self.mask_every})"
+            )
         return self
+
+    def mask(
+        self, masks: Masks, exchange: Exchange, network: cost.Network, *inputs: ndarray
+    ) -> ndarray:
+        """(ear, bin, frame): in every frame the mask of the last run of `network`."""
+        made = masks(network, *inputs)
+        if self.mask_every == 1:
+            return made
+        number = np.arange(made.shape[-1])
+        ran = exchange.renewed & (number % self.mask_every == 0)
+        last = np.maximum.accumulate(np.where(ran, number, 0), axis=1)
+        return np.take_along_axis(made, last[:, None, :], axis=-1)
 
     def network(self, name: cost.Network, front_end: FrontEndSpec) -> Compute:
         """One run of a mask network."""
@@ -83,6 +102,7 @@ class MaskDrivenNode(Spec):
             cost.macs(parts),
             self.precision.name,
             part="network",
+            every=self.mask_every,
             weight_bytes=self._stored_bytes(parts),
             renews=True,
             spare_macs=cost.macs(spare) if spare else None,

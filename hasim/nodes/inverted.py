@@ -62,7 +62,7 @@ class _Inverted(ExchangingNode):
     def _enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
         made = exchange.sent("z") if self.second_exchange else exchange.timeline.computed
         raw = self.received(exchange, "reference", mics[:, :1])
-        mask_1 = masks("mn_dnn", mics[:, 0], raw.signal[:, 0])
+        mask_1 = self.mask(masks, exchange, "mn_dnn", mics[:, 0], raw.signal[:, 0])
         if self.first_filter == "all":
             first = self.partner_filter(mics, raw, mask_1, exchange)
         else:
@@ -73,7 +73,7 @@ class _Inverted(ExchangingNode):
             return (filters.apply(first, channels) * made[:, None, :])[:, None]
 
         z = stage_1(mics, raw.signal)
-        mask_2 = masks("sn_dnn", self._second_input(mics[:, 0], z[:, 0]))
+        mask_2 = self.mask(masks, exchange, "sn_dnn", self._second_input(mics[:, 0], z[:, 0]))
         partner = self.received(exchange, "z", z) if self.second_exchange else raw
         second = self.partner_filter(mics, partner, mask_2, exchange)
 

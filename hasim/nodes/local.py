@@ -41,7 +41,7 @@ class Local(MaskDrivenNode):
 
     def enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
         """Filter over the local microphones."""
-        mask = masks("sn_dnn", mics[:, 0])
+        mask = self.mask(masks, exchange, "sn_dnn", mics[:, 0])
         weights = self.local_filter_weights(mics, mask, exchange)
         output = filters.apply(weights, mics)
         return Enhanced(

@@ -49,7 +49,7 @@ class Tango(ExchangingNode):
         )
 
     def _enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
-        mask_1 = masks("sn_dnn", mics[:, 0])
+        mask_1 = self.mask(masks, exchange, "sn_dnn", mics[:, 0])
         first = self.local_filter_weights(mics, mask_1, exchange)
 
         def stage_1(signals: ndarray) -> ndarray:
@@ -58,7 +58,7 @@ class Tango(ExchangingNode):
 
         z = stage_1(mics)
         partner = self.received(exchange, "z", z)
-        mask_2 = masks("mn_dnn", mics[:, 0], partner.signal[:, 0])
+        mask_2 = self.mask(masks, exchange, "mn_dnn", mics[:, 0], partner.signal[:, 0])
         second = self.partner_filter(mics, partner, mask_2, exchange)
 
         def through(signals: ndarray) -> ndarray:
