@@ -126,6 +126,7 @@ class SlotServer(Ledger):
         self._ear = ear
         self._waiting: list[tuple[tuple[int, ...], int, int, int, Event]] = []
         self._awake = False
+        self._next_ns = 0  # slots before this are gone
 
     def begin(self, work_ns: int, rank: tuple[int, ...] = (), until_ns: int = NEVER) -> Event:
         """As `Server.begin`; a rank that is smaller than others goes before them, whoever asked
@@ -133,19 +134,19 @@ class SlotServer(Ledger):
         begin = self._env.event()
         heappush(self._waiting, (rank, self._env.now, work_ns, until_ns, begin))
         if not self._awake:
-            self._wake(self._env.now)
+            self._wake()
         return begin
 
-    def _wake(self, from_ns: int) -> None:
-        self._awake = True
-        slot = schedule(
-            self._env.event(), self._slots.next_ns(self._ear, from_ns) - self._env.now, ADMISSION
-        )
+    def _wake(self) -> None:
+        now, self._awake = self._env.now, True
+        slot_ns = self._slots.next_ns(self._ear, max(now, self._next_ns))
+        slot = schedule(self._env.event(), slot_ns - now, ADMISSION)
         slot.callbacks.append(self._slot)
 
     def _slot(self, _: Event) -> None:
         now = self._env.now
         self._awake = False
+        self._next_ns = now + 1
         while self._waiting:
             _rank, asked_ns, work_ns, until_ns, begin = heappop(self._waiting)
             if now < until_ns:
@@ -154,7 +155,7 @@ class SlotServer(Ledger):
                 break
             schedule(begin, 0, value=False)
         if self._waiting:
-            self._wake(now + 1)
+            self._wake()
 
 
 class OpenAir:

@@ -314,6 +314,14 @@ def test_slots_begin_with_the_hop() -> None:
     assert x.arrived_ns[:, 0].tolist() == [16 * MS + (1210 + 1060) * US, 16 * MS + 1060 * US]
 
 
+def test_a_slot_holds_one_packet() -> None:
+    """The second one is handed over in the nanosecond of the slot, behind the first."""
+    program = (Send("x", 800), Compute("work", 1000), Send("y", 800, while_capturing=True))
+    packets = play(Tdma(loss=NoLoss()), program, (), frames=1).packets
+    pitch_ns = 8 * 115 * 500 + 150 * US  # the other ear has nothing to send, and no slots
+    assert packets["start_ns"].tolist() == [16 * MS, 16 * MS + pitch_ns]
+
+
 def test_a_lost_packet_goes_again_in_the_ears_next_slot() -> None:
     packets = play(losing(Tdma(), 0), raw(250), frames=1).packets
     left = packets[packets["sender"] == 0]

@@ -47,7 +47,7 @@ class Codec(Spec):
         return 0
 
     @property
-    def ladder(self) -> tuple[Codec, ...]:
+    def ladder(self) -> tuple[Self, ...]:
         """This codec, and those with fewer bits that take its place while the link is behind."""
         return (self,)
 

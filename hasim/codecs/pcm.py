@@ -36,7 +36,7 @@ class Pcm(RoundingCodec):
         return self
 
     @property
-    def ladder(self) -> tuple[Pcm, ...]:
+    def ladder(self) -> tuple[Self, ...]:
         """This codec, and the same with fewer bits."""
         steps = (self.bits, *self.fewer_bits)
         return tuple(self.model_copy(update={"bits": bits, "fewer_bits": ()}) for bits in steps)
