@@ -72,6 +72,8 @@ def _lines(*lines: str) -> str:
     return "\n\n".join(lines)
 
 
+WIDE_COLUMNS = 160
+
 app = typer.Typer(cls=_FrontDoor, no_args_is_help=True, pretty_exceptions_enable=False)
 
 Scenarios = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Scenario files.")]
@@ -224,16 +226,26 @@ def presets(
         loaded = {name: shelves.load(shelf, name) for name in shelves.names(shelf)}
         _print_json({name: preset.model_dump(mode="json") for name, preset in loaded.items()})
         return
+    from rich.box import HEAVY_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    rows = shelves.sheet(shelf)
-    shown = Table(show_lines=True)
+    rows, console = shelves.sheet(shelf), Console()
+    # Where columns of text would squeeze the numbers, texts follow below the table.
+    below = ("what", "provenance", "source") if console.width < WIDE_COLUMNS else ()
+    box, gap = (None, (0, 1, 0, 0)) if below else (HEAVY_HEAD, (0, 1))
+    shown = Table(show_lines=not below, box=box, padding=gap)
+    folded = ("values", "what", "source")
     for name in rows[0]:
-        shown.add_column(name, overflow="fold", no_wrap=name == "name")
+        if name not in below:
+            header = name.replace(" ", "\n") if below and name not in folded else name
+            shown.add_column(header, overflow="fold", no_wrap=name not in folded)
     for row in rows:
-        shown.add_row(*row.values())
-    Console().print(shown)
+        shown.add_row(*(text for name, text in row.items() if name not in below))
+    console.print(shown)
+    for row in rows if below else ():
+        texts = [row["what"], row["provenance"], *row["source"].splitlines()]
+        console.print(f"{row['name']}\n  " + "\n  ".join(texts), highlight=False, markup=False)
 
 
 @app.command(

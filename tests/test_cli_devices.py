@@ -76,3 +76,11 @@ def test_a_run_leaves_trace_and_capture_and_can_be_explained(hasim, tmp_path, mo
     one = hasim("explain", folder, "--ear", "right", "--frame", 3)
     assert one.stdout.startswith("frame 3 of the right ear is complete at 64.000 ms")
     assert hasim("explain", tmp_path / "nowhere").exit_code == 4
+
+
+def test_presets_keep_their_numbers_whole_on_a_narrow_terminal(hasim, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    answer = hasim("presets", "devices")
+    assert "1664, 2048" in answer.stdout
+    assert "measured *" in answer.stdout
+    assert "https://github.com/mlcommons/tiny_results_v1.2" in answer.stdout
