@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from hasim.presets import FromShelf, Shelf, names
 from hasim.program import Compute, Precision, Program
 from hasim.spec import Spec
-from hasim.timeline import Timeline
+from hasim.timeline import Mode, Timeline
 
 if TYPE_CHECKING:
     RadioPreset: TypeAlias = str
@@ -203,13 +203,19 @@ def _core(
             "idle": idle,
         }
     assert power.pj_per_mac is not None
-    frames = np.flatnonzero(timeline.computed[ear])
+    computed = timeline.computed[ear]
+    frames = np.flatnonzero(computed)
+    mode = np.broadcast_to(timeline.mode[ear], computed.shape)[frames]
     energies = {"network": Fraction(0), "signal": Fraction(0), "idle": idle}
     for step in program:
         if isinstance(step, Compute):
-            times = int(np.count_nonzero(frames % step.every == 0))
-            pj = Fraction(str(power.pj_per_mac.of(step.precision))) * step.macs * times
-            energies[step.part] += pj / 10**9
+            due = frames % step.every == 0
+            if step.renews:
+                due &= mode != Mode.HELD
+            spare = due & (mode == Mode.DEGRADED) & (step.spare_macs is not None)
+            macs = step.macs * int(np.count_nonzero(due & ~spare))
+            macs += (step.spare_macs or 0) * int(np.count_nonzero(spare))
+            energies[step.part] += Fraction(str(power.pj_per_mac.of(step.precision))) * macs / 10**9
     touched = Fraction(str(power.pj_per_byte or 0.0)) * memory_bytes * len(frames)
     return energies | {"memory": touched / 10**9}
 

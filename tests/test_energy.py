@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -22,7 +23,9 @@ from hasim.links import ConstantRate, IdealLink
 from hasim.losses import NoLoss
 from hasim.program import Compute, Program, Receive, Send
 from hasim.simulation import PlayoutSpec, simulate
-from hasim.timeline import Timeline
+from hasim.stft import FrontEndSpec
+from hasim.timeline import Mode, Timeline
+from tests.conftest import hand_made_timeline
 
 
 def play(
@@ -208,3 +211,20 @@ def test_slowed_down_boards_draw_about_what_was_measured(name, clock, published_
     assert timeline.utilisation[0] == pytest.approx(duty / clock, rel=1e-3)
     spent = ledger(timeline, 0, program, device.power, 0)
     assert spent.mean_mw() == pytest.approx(published_mw, rel=0.17)
+
+
+def test_what_held_and_degraded_frames_leave_out_costs_nothing():
+    """Three frames: full, held, degraded. The network costs 1000 MACs, its spare one 100."""
+    program = (
+        Compute("net", 1000, part="network", renews=True, spare_macs=100),
+        Compute("apply", 10),
+    )
+    timeline = replace(
+        hand_made_timeline(FrontEndSpec(), 512),
+        mode=np.array([[Mode.FULL, Mode.HELD, Mode.DEGRADED]] * 2),
+    )
+    power = PowerSpec(pj_per_mac=MacEnergy(fp32=10))
+    spent = ledger(timeline, 0, program, power, 0).mj
+    assert timeline.computed.shape == (2, 3)
+    assert spent["network"] == Fraction(10 * (1000 + 100), 10**9)
+    assert spent["signal"] == Fraction(10 * 10 * 3, 10**9)
