@@ -235,13 +235,16 @@ def _budget(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
     program, _ = programs(scenario)
     frames_per_s = 1e9 / timeline.hop_ns
     items = scenario.algorithm.memory(scenario.front_end, scenario.link.codec)
+    devices = (scenario.devices.left, scenario.devices.right)
+    placed = [d.placed(Ledger(items, d.ram_kb, d.nvm_kb)) for d in devices]
     return {
         "network_mmac_per_s": macs_per_frame(program, "network") * frames_per_s / 1e6,
         "total_mmac_per_s": macs_per_frame(program) * frames_per_s / 1e6,
         "utilisation_left": float(timeline.utilisation[0]),
         "utilisation_right": float(timeline.utilisation[1]),
-        "ram_kb": sum(item.bytes for item in items if item.region == "ram") / 1024,
-        "nvm_kb": sum(item.bytes for item in items if item.region == "nvm") / 1024,
+        # of the ear that needs more, should their devices keep weights in different places
+        "ram_kb": max(ledger.needed_bytes("ram") for ledger in placed) / 1024,
+        "nvm_kb": max(ledger.needed_bytes("nvm") for ledger in placed) / 1024,
     }
 
 
