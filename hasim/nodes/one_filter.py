@@ -1,0 +1,68 @@
+"""One exchange of raw microphones, one network, one filter: what MN-TANGO and the centralised
+filter share."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from numpy import ndarray
+
+from hasim import filters
+from hasim.codecs import CodecSpec
+from hasim.exchange import Exchange
+from hasim.memory import Item
+from hasim.nodes.blocks import MICS, buffers, raw_exchange, synthesis
+from hasim.nodes.filtering import ExchangingNode
+from hasim.nodes.node import Enhanced, Masks
+from hasim.program import Program
+from hasim.stft import FrontEndSpec
+
+
+class OneFilterNode(ExchangingNode):
+    """Masks from local and remote reference; filter over the local microphones and `streams` of the
+    partner's."""
+
+    channel: ClassVar[str]
+    streams: ClassVar[int]
+
+    def program(self, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
+        """The microphones may leave while captured; everything else waits for the partner's."""
+        return (
+            *raw_exchange(self.channel, front_end, codec, self.streams, self.exchange.age_frames),
+            self.network("mn_dnn", front_end),
+            *self.partner_filter_steps(MICS + self.streams, front_end),
+            synthesis(front_end),
+        )
+
+    def memory(self, front_end: FrontEndSpec, codec: CodecSpec) -> tuple[Item, ...]:
+        """Buffers, network, filter of local and remote channels (and of two for the fallback)."""
+        return (
+            *buffers(front_end, codec, streams=self.streams),
+            *self.network_memory("mn_dnn", front_end),
+            *self.partner_filter_memory(MICS + self.streams, front_end),
+        )
+
+    def _enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+        partner = self.received(exchange, self.channel, mics[:, : self.streams])
+        mask = self.mask(masks, exchange, "mn_dnn", mics[:, 0], partner.signal[:, 0])
+        weights = self.partner_filter(mics, partner, mask, exchange)
+
+        def through(signals: ndarray) -> ndarray:
+            remote = self.received(
+                exchange, self.channel, signals[:, : self.streams], rounded=False
+            ).signal
+            return filters.apply(weights, np.concatenate([signals, remote], axis=1))
+
+        output = filters.apply(weights, np.concatenate([mics, partner.signal], axis=1))
+        return Enhanced(
+            output,
+            through,
+            taps={
+                "received": partner.signal[:, 0],
+                "mn_dnn": mask * mics[:, 0],
+                "filter_2": output,
+            },
+            masks={"mn_dnn": mask},
+            partner_gains={self.channel: self.partner_gain(weights)},
+        )
