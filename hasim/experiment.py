@@ -234,9 +234,8 @@ def _cut(scenario: Scenario, waveform: ndarray) -> ndarray:
 def _budget(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
     program, _ = programs(scenario)
     frames_per_s = 1e9 / timeline.hop_ns
-    items = scenario.algorithm.memory(scenario.front_end, scenario.link.codec)
     devices = (scenario.devices.left, scenario.devices.right)
-    placed = [d.placed(Ledger(items, d.ram_kb, d.nvm_kb)) for d in devices]
+    placed = [d.placed(own) for d, own in zip(devices, _ledgers(scenario), strict=True)]
     return {
         "network_mmac_per_s": macs_per_frame(program, "network") * frames_per_s / 1e6,
         "total_mmac_per_s": macs_per_frame(program) * frames_per_s / 1e6,
@@ -300,19 +299,21 @@ def _delivery(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
 
 
 def _verdict(scenario: Scenario, timeline: Timeline) -> verdict.Verdict:
-    devices = (scenario.devices.left, scenario.devices.right)
-    items = scenario.algorithm.memory(scenario.front_end, scenario.link.codec)
     return verdict.judge(
         timeline,
         programs=programs(scenario),
-        devices=devices,
+        devices=(scenario.devices.left, scenario.devices.right),
         link=scenario.link,
-        ledgers=(
-            Ledger(items, devices[0].ram_kb, devices[0].nvm_kb),
-            Ledger(items, devices[1].ram_kb, devices[1].nvm_kb),
-        ),
+        ledgers=_ledgers(scenario),
         playout=scenario.playout,
     )
+
+
+def _ledgers(scenario: Scenario) -> tuple[Ledger, Ledger]:
+    """What the algorithm keeps in memory, beside the room that each device has."""
+    items = scenario.algorithm.memory(scenario.front_end, scenario.link.codec)
+    left, right = scenario.devices.left, scenario.devices.right
+    return Ledger(items, left.ram_kb, left.nvm_kb), Ledger(items, right.ram_kb, right.nvm_kb)
 
 
 def _acoustics(scene: Scene) -> dict[str, float]:
