@@ -74,6 +74,12 @@ def _lines(*lines: str) -> str:
 
 WIDE_COLUMNS = 160
 
+# The groups of `hasim --help`.
+RUN = "One scenario"
+DEVICES = "Devices, links, costs"
+STUDY = "Many runs"
+NETWORKS = "Networks"
+
 app = typer.Typer(cls=_FrontDoor, no_args_is_help=True, pretty_exceptions_enable=False)
 
 Scenarios = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Scenario files.")]
@@ -93,6 +99,10 @@ def _version(asked: bool) -> None:
         "hasim run scenarios/noise_90deg.yaml",
         "hasim run scenarios/lossy_link.yaml --set link.loss.mean_loss=0.2",
         "hasim validate scenarios/*.yaml",
+        "hasim sweep scenarios/sweeps/link_bandwidth.yaml",
+        "hasim pareto runs/link_bandwidth --minimize link_offered_kbps "
+        "--maximize si_sdr_improvement_db",
+        "hasim fit --devices all --algorithms all",
     )
 )
 def hasim(
@@ -110,12 +120,13 @@ def hasim(
 
 
 @app.command(
+    rich_help_panel=RUN,
     epilog=_lines(
         "Examples:",
         "hasim run scenarios/noise_90deg.yaml --seed 1",
         "hasim run my.yaml --set algorithm.kind=local --set scene.noises.0.azimuth_deg=45",
         "hasim run my.yaml --json --quiet | jq .numbers",
-    )
+    ),
 )
 def run(
     ctx: typer.Context,
@@ -182,11 +193,12 @@ def run(
 
 
 @app.command(
+    rich_help_panel=RUN,
     epilog=_lines(
         "Examples:",
         "hasim explain runs/noise_90deg-0123456789ab",
         "hasim explain runs/noise_90deg-0123456789ab --ear left --frame 12",
-    )
+    ),
 )
 def explain(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run.")],
@@ -206,7 +218,8 @@ def explain(
 
 
 @app.command(
-    epilog=_lines("Examples:", "hasim presets devices", "hasim presets links --json | jq keys")
+    rich_help_panel=DEVICES,
+    epilog=_lines("Examples:", "hasim presets devices", "hasim presets links --json | jq keys"),
 )
 def presets(
     ctx: typer.Context,
@@ -250,6 +263,7 @@ def presets(
 
 @app.command(
     "fit",
+    rich_help_panel=DEVICES,
     epilog=_lines(
         "Examples:",
         "hasim fit",
@@ -259,7 +273,8 @@ def presets(
 def fit_devices(
     ctx: typer.Context,
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="Scenario [default: hasim's defaults].")
+        Path | None,
+        typer.Argument(metavar="FILE", help="Scenario.", show_default="hasim's defaults"),
     ] = None,
     devices: Annotated[str, typer.Option(metavar="NAMES", help="Presets, or all.")] = "all",
     algorithms: Annotated[str, typer.Option(metavar="NAMES", help="Names, or all.")] = "all",
@@ -286,7 +301,7 @@ def fit_devices(
         typer.echo(fits.matrix(cells))
 
 
-@app.command(epilog=_lines("Example:", "hasim validate scenarios/*.yaml"))
+@app.command(rich_help_panel=RUN, epilog=_lines("Example:", "hasim validate scenarios/*.yaml"))
 def validate(files: Scenarios) -> None:
     """Check scenario files: every mistake on a line of its own, on stderr."""
     from hasim.scenario import ScenarioError, load
@@ -305,7 +320,7 @@ def validate(files: Scenarios) -> None:
         raise typer.Exit(INVALID_SCENARIO)
 
 
-@app.command(epilog=_lines("Example:", "hasim schema > scenario.schema.json"))
+@app.command(rich_help_panel=RUN, epilog=_lines("Example:", "hasim schema > scenario.schema.json"))
 def schema() -> None:
     """Print the JSON Schema of scenario files, for editors."""
     from hasim.scenario import json_schema
@@ -325,10 +340,10 @@ Seeds = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="So many, from the scenario's own on.")
 ]
 Out = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder of the table [default: runs/NAME].")
+    Path | None, typer.Option(metavar="DIR", help="Folder of the table.", show_default="runs/NAME")
 ]
 Jobs = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Processes [default: one per core].")
+    int | None, typer.Option(min=1, metavar="N", help="Processes.", show_default="one per core")
 ]
 Cluster = Annotated[
     str | None,
@@ -337,12 +352,13 @@ Cluster = Annotated[
 
 
 @app.command(
+    rich_help_panel=STUDY,
     epilog=_lines(
         "Examples:",
         "hasim sweep scenarios/sweeps/link_bandwidth.yaml --dry-run",
         "hasim sweep my.yaml --over link.rate_kbps=64,128,256 --over algorithm.groups=0,2,8",
         "hasim sweep my.yaml --over 'algorithm.mu={start: 0, stop: 2, count: 5}' --seeds 8",
-    )
+    ),
 )
 def sweep(
     ctx: typer.Context,
@@ -496,11 +512,12 @@ def _say_outcome(tally: Any, folder: Path, as_json: bool) -> None:
 
 
 @app.command(
+    rich_help_panel=STUDY,
     epilog=_lines(
         "Example:",
-        "hasim search my.yaml --over link.codec.bits=2,4,8,16 --over algorithm.groups=0,2,4,8",
-        "  --objectives min:link_offered_kbps,min:total_mmac_per_s,max:si_sdr_improvement_db",
-    )
+        "hasim search my.yaml --over link.codec.bits=2,4,8,16 --over algorithm.groups=0,2,4,8 "
+        "--objectives min:link_offered_kbps,min:total_mmac_per_s,max:si_sdr_improvement_db",
+    ),
 )
 def search(
     ctx: typer.Context,
@@ -552,7 +569,10 @@ def search(
     _say_outcome(tally, folder, as_json)
 
 
-@app.command(epilog=_lines("Example:", "hasim export runs/link_bandwidth --format parquet"))
+@app.command(
+    rich_help_panel=STUDY,
+    epilog=_lines("Example:", "hasim export runs/link_bandwidth --format parquet"),
+)
 def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a sweep.")],
     format: Annotated[
@@ -566,11 +586,12 @@ def export(
 
 
 @app.command(
+    rich_help_panel=STUDY,
     epilog=_lines(
         "Examples:",
         "hasim pareto runs/hop --minimize latency_ms --maximize si_sdr_improvement_db",
         "hasim pareto runs/groups --minimize network_mmac_per_s,latency_ms --rule plain",
-    )
+    ),
 )
 def pareto(
     ctx: typer.Context,
@@ -586,7 +607,7 @@ def pareto(
     colour: Annotated[
         str | None,
         typer.Option(
-            metavar="COLUMN", help="What the colour says [default: latency, if it varies]."
+            metavar="COLUMN", help="What the colour says.", show_default="latency, if it varies"
         ),
     ] = None,
     feasible: Annotated[
@@ -596,7 +617,8 @@ def pareto(
         str, typer.Option(metavar="PRESET,PRESET", help="Also draw what these presets have.")
     ] = "",
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where figures go [default: DIR/pareto].")
+        Path | None,
+        typer.Option(metavar="DIR", help="Where figures go.", show_default="DIR/pareto"),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of sentences.")
@@ -632,13 +654,17 @@ def pareto(
         typer.echo(str(path))
 
 
-@app.command(epilog=_lines("Example:", "hasim compare runs/with_tango runs/with_mn_tango"))
+@app.command(
+    rich_help_panel=STUDY,
+    epilog=_lines("Example:", "hasim compare runs/with_tango runs/with_mn_tango"),
+)
 def compare(
     ctx: typer.Context,
     a: Annotated[Path, typer.Argument(metavar="DIR_A", help="Folder of a sweep.")],
     b: Annotated[Path, typer.Argument(metavar="DIR_B", help="Folder of another.")],
     columns: Annotated[
-        str, typer.Option(metavar="A,B", help="Columns to compare [default: quality, latency].")
+        str,
+        typer.Option(metavar="A,B", help="Columns to compare.", show_default="quality, latency"),
     ] = "",
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the numbers here.")
@@ -681,7 +707,7 @@ def compare(
 
 
 links = typer.Typer(no_args_is_help=True, help="The radio between the ears.")
-app.add_typer(links, name="links")
+app.add_typer(links, name="links", rich_help_panel=DEVICES)
 
 
 @links.command(epilog=_lines("Example:", "hasim links fit recorded.csv"))
@@ -724,7 +750,10 @@ def fit(
         typer.echo(f"# {seen}: log likelihood {found.evidence:.1f} above that of single losses")
 
 
-@app.command(epilog=_lines("Examples:", "hasim cost", "hasim cost --json | jq '.rows[0]'"))
+@app.command(
+    rich_help_panel=DEVICES,
+    epilog=_lines("Examples:", "hasim cost", "hasim cost --json | jq '.rows[0]'"),
+)
 def cost(
     ctx: typer.Context,
     erb: Annotated[
@@ -750,7 +779,7 @@ def cost(
 
 
 data = typer.Typer(no_args_is_help=True, help="Training sets.")
-app.add_typer(data, name="data")
+app.add_typer(data, name="data", rich_help_panel=NETWORKS)
 
 
 @data.command(
@@ -790,11 +819,12 @@ def build(
 
 
 @app.command(
+    rich_help_panel=NETWORKS,
     epilog=_lines(
         "Examples:",
         "hasim train demo --data set --out runs/demo",
         "hasim train my_recipe.yaml --data set --out runs/mine --device cuda",
-    )
+    ),
 )
 def train(
     recipe: Annotated[
@@ -805,7 +835,8 @@ def train(
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Weights, log, curves, checkpoint.")],
     device: Annotated[
-        Literal["cpu", "cuda"] | None, typer.Option(help="[default: cuda where there is one]")
+        Literal["cpu", "cuda"] | None,
+        typer.Option(help="Where to train.", show_default="cuda where there is one"),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
@@ -830,12 +861,13 @@ def train(
 
 
 @app.command(
+    rich_help_panel=STUDY,
     epilog=_lines(
         "Examples:",
         "hasim evaluate --algorithms mn_tango,tango,local --n 60 --out runs/table_2",
         "hasim evaluate --algorithms mn_tango_g2 --masks trained --weights runs --n 200 --out g2",
         "hasim evaluate --algorithms mn_tango --set algorithm.covariance.kind=recursive --out rec",
-    )
+    ),
 )
 def evaluate(
     ctx: typer.Context,
@@ -855,7 +887,8 @@ def evaluate(
         str, typer.Option(metavar="test|DIR", help="The test set, or a folder of scenario files.")
     ] = "test",
     n: Annotated[
-        int | None, typer.Option("--n", min=1, metavar="N", help="Scenes [default: 60, or all].")
+        int | None,
+        typer.Option("--n", min=1, metavar="N", help="Scenes.", show_default="60, or all"),
     ] = None,
     speech: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Speech in place of the bundled.")
@@ -864,7 +897,8 @@ def evaluate(
         list[Path] | None, typer.Option(metavar="DIR", help="Noise in place of the bundled.")
     ] = None,
     duration_s: Annotated[
-        float | None, typer.Option(min=0.5, max=600, help="Length of a test scene [default: 8].")
+        float | None,
+        typer.Option(min=0.5, max=600, help="Length of a test scene.", show_default="8"),
     ] = None,
     settings: Settings = None,
     jobs: Jobs = None,
