@@ -31,6 +31,7 @@ class Utterance(Spec):
 
     kind: Literal["utterance"] = "utterance"
     mask_power: Literal[1, 2] = 2
+    """Weight of a frame: mask or mask squared."""
 
 
 CovarianceSpec = Annotated[

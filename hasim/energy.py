@@ -43,9 +43,13 @@ class MacEnergy(Spec):
     """pJ per multiply-accumulate by precision; one left out costs what fp32 costs."""
 
     fp32: float = Field(gt=0, le=1e6)
+    """In 32-bit floating point."""
     int16: float | None = Field(None, gt=0, le=1e6)
+    """With 16-bit weights."""
     int8: float | None = Field(None, gt=0, le=1e6)
+    """With 8-bit weights."""
     int4: float | None = Field(None, gt=0, le=1e6)
+    """With 4-bit weights."""
 
     def of(self, precision: Precision) -> float:
         """pJ at `precision`."""

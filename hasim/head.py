@@ -49,6 +49,7 @@ class SphereHead(Spec):
     microphones: MicrophonePreset = "bte_2"
     """Geometry preset: two microphones behind each ear."""
     radius_m: float = Field(0.0875, ge=0.05, le=0.15)
+    """Of the sphere on which the microphones sit."""
 
 
 class SofaHead(Spec):
@@ -67,7 +68,9 @@ class FreeFieldHead(Spec):
 
     kind: Literal["free_field"] = "free_field"
     microphones: MicrophonePreset = "bte_2"
+    """Geometry preset: the places that they would have on a sphere."""
     radius_m: float = Field(0.0875, ge=0.05, le=0.15)
+    """Of the sphere on which the microphones sit."""
 
 
 HeadSpec = Annotated[

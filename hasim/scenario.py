@@ -37,11 +37,15 @@ class Scenario(Spec):
     """One experiment: a scene, an algorithm on two devices, and the link between them."""
 
     schema_version: Literal[1] = 1
+    """The version of this format."""
     name: str = Field("scenario", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     """Names the result folder."""
     seed: int = Field(0, ge=0, le=2**63 - 1)
+    """All chance comes from it: excerpts, losses, jitter, mismatch."""
     duration_s: float = Field(8.0, ge=0.5, le=600)
+    """Length of the sound."""
     sample_rate_hz: Literal[16000] = 16000
+    """Of all signals; recordings and responses are converted."""
     scene: SceneSpec = SceneSpec()
     front_end: FrontEndSpec = FrontEndSpec()
     algorithm: AlgorithmSpec = MnTango()
@@ -49,6 +53,7 @@ class Scenario(Spec):
     link: LinkSpec = ConstantRate()
     playout: PlayoutSpec = PlayoutSpec()
     metrics: tuple[MetricName, ...] = ("si_sdr", "si_sir", "si_sar", "stoi", "pesq", "snr", "cues")
+    """The scores to compute."""
     scoring: ScoringSpec = ScoringSpec()
 
     @model_validator(mode="after")

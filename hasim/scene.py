@@ -28,8 +28,11 @@ class PlacedSource(Spec):
     """A source and where it stands, seen from the listener (0 degrees ahead, +90 left)."""
 
     azimuth_deg: float = Field(0.0, ge=-180, le=180)
+    """Direction in the horizontal plane: 0 ahead, +90 left."""
     elevation_deg: float = Field(0.0, ge=-90, le=90)
+    """Direction above the horizontal plane."""
     distance_m: float = Field(1.0, ge=0.2, le=20)
+    """From the centre of the head."""
     source: SourceSpec = BundledSource()
     level_db: float = Field(0.0, ge=-40, le=40)
     """Level relative to the other noises (before `snr_db` scales all noises together)."""
@@ -42,13 +45,16 @@ class MismatchSpec(Spec):
     """Random differences between the microphones (standard deviations)."""
 
     gain_db: float = Field(0.0, ge=0, le=6)
+    """Of the gains."""
     phase_deg: float = Field(0.0, ge=0, le=45)
+    """Of the phases, one for all frequencies."""
 
 
 class BlockedSpec(Spec):
     """A microphone that wax or a finger closes: from a moment on it hears less."""
 
     ear: Literal["left", "right"] = "left"
+    """Whose microphone."""
     mic: Literal["front", "rear"] = "front"
     """The front one is the reference."""
     from_s: float = Field(0.0, ge=0, le=600)
@@ -67,6 +73,7 @@ class SceneSpec(Spec):
         PlacedSource(azimuth_deg=-90.0, source=BundledSource(name="noise_market")),
     )
     snr_db: float = Field(0.0, ge=-40, le=60)
+    """The talker against all noises together."""
     snr_at: Literal["left", "right", "better_ear", "dry"] = "left"
     """Where `snr_db` holds: at an ear's reference microphone, at the better ear's, or between the
     dry signals."""

@@ -42,6 +42,7 @@ class BundledSource(Spec):
 
     kind: Literal["bundled"] = "bundled"
     name: Recording = "speech_it_male"
+    """Which recording."""
     start_s: float | None = Field(None, ge=0)
     """Where the excerpt begins; null: drawn from the seed."""
 
@@ -72,6 +73,7 @@ class Babble(Spec):
 
     kind: Literal["babble"] = "babble"
     talkers: int = Field(6, ge=2, le=32)
+    """How many speak at once."""
     paths: tuple[Path, ...] = ()
     """Speech files to draw from; empty: the bundled talkers."""
 

@@ -40,7 +40,9 @@ class Adpcm(RoundingCodec):
 
     kind: Literal["adpcm"] = "adpcm"
     bits: int = Field(4, ge=2, le=5)
+    """Bits per sample."""
     domain: Literal["samples"] = "samples"
+    """What travels: hops of samples."""
     headroom_db: float = Field(24.0, ge=0, le=40)
     """Full scale above the microphone's root mean square; decoded samples are clipped there."""
 

@@ -35,7 +35,9 @@ class Allocated(RoundingCodec):
 
     kind: Literal["allocated"] = "allocated"
     bits: int = Field(4, ge=1, le=16)
+    """Bits per number, on average."""
     domain: Literal["spectrum"] = "spectrum"
+    """What travels: frames of spectra."""
 
     macs_per_number: ClassVar[tuple[int, int]] = (2, 2)
     """Both parts by the scale and the weight."""

@@ -19,7 +19,9 @@ class BlockFloat(RoundingCodec):
 
     kind: Literal["block_float"] = "block_float"
     bits: int = Field(8, ge=1, le=16)
+    """Bits per number."""
     domain: Domain = "samples"
+    """What travels: hops of samples, or frames of spectra."""
     block: int = Field(16, ge=2, le=256)
     """Numbers that share an exponent (bins, or samples)."""
 

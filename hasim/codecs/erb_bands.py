@@ -30,7 +30,9 @@ class ErbBands(RoundingCodec):
 
     kind: Literal["erb_bands"] = "erb_bands"
     bits: int = Field(8, ge=1, le=16)
+    """Bits per number."""
     domain: Literal["spectrum"] = "spectrum"
+    """What travels: frames of spectra."""
     linear_bins: int = Field(64, ge=8, le=2048)
     """Bins from 0 Hz up that are sent one by one: 64 of 257 reach to 2 kHz."""
     bands: int = Field(32, ge=2, le=128)

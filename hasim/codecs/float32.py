@@ -14,6 +14,7 @@ class Float32(Codec):
 
     kind: Literal["float32"] = "float32"
     domain: Domain = "samples"
+    """What travels: hops of samples, or frames of spectra."""
 
     def encode_decode(self, values: ndarray, full_scale: ndarray | float) -> ndarray:
         """`values` as they are."""

@@ -34,6 +34,7 @@ class Lc3(Codec):
     octets: int = Field(40, ge=20, le=400)
     """Octets per codec frame: 40 in 10 ms are 32 kbit/s."""
     domain: Literal["samples"] = "samples"
+    """What travels: hops of samples."""
     headroom_db: float = Field(24.0, ge=0, le=40)
     """Full scale above the microphone's root mean square."""
 

@@ -20,7 +20,9 @@ class MuLaw(RoundingCodec):
 
     kind: Literal["mulaw"] = "mulaw"
     bits: int = Field(8, ge=1, le=16)
+    """Bits per number."""
     domain: Domain = "samples"
+    """What travels: hops of samples, or frames of spectra."""
     headroom_db: float = Field(24.0, ge=0, le=40)
     """Full scale above the microphone's root mean square."""
 

@@ -17,7 +17,9 @@ class Pcm(RoundingCodec):
 
     kind: Literal["pcm"] = "pcm"
     bits: int = Field(16, ge=1, le=16)
+    """Bits per number."""
     domain: Domain = "samples"
+    """What travels: hops of samples, or frames of spectra."""
     headroom_db: float = Field(18.0, ge=0, le=40)
     """Full scale above the microphone's root mean square; less clips the peaks of speech."""
     fewer_bits: tuple[Annotated[int, Field(ge=1, le=15)], ...] = ()

@@ -26,9 +26,13 @@ class ConvolutionRates(Spec):
     """MMAC/s of convolutions by precision; a precision left out runs at the dense rate."""
 
     fp32: float | None = Field(None, gt=0, le=1e6)
+    """In 32-bit floating point."""
     int16: float | None = Field(None, gt=0, le=1e6)
+    """With 16-bit weights."""
     int8: float | None = Field(None, gt=0, le=1e6)
+    """With 8-bit weights."""
     int4: float | None = Field(None, gt=0, le=1e6)
+    """With 4-bit weights."""
 
 
 class Rates(Spec):
@@ -39,9 +43,13 @@ class Rates(Spec):
     """
 
     fp32: float = Field(100.0, gt=0, le=1e6)
+    """In 32-bit floating point."""
     int16: float | None = Field(None, gt=0, le=1e6)
+    """With 16-bit weights."""
     int8: float | None = Field(None, gt=0, le=1e6)
+    """With 8-bit weights."""
     int4: float | None = Field(None, gt=0, le=1e6)
+    """With 4-bit weights."""
     convolution: ConvolutionRates = ConvolutionRates()
     """Where they differ from the dense ones."""
 

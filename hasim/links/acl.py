@@ -28,6 +28,7 @@ class Acl(PresetLink):
     connection_interval_ms: float = Field(7.5, ge=7.5, le=4000, multiple_of=1.25)
     """From one meeting of the ears to the next."""
     phy: Phy = "2M"
+    """Physical layer: rate and coding."""
     pdu_octets: int = Field(251, ge=1, le=251)
     """Largest payload of a packet; larger ones travel in several packets."""
     mic: bool = True

@@ -58,6 +58,7 @@ class Cis(PresetLink):
     """Unframed packets carry a hop or a part of it; framed ones cut hops as they come, with 5
     octets more a packet and about an interval and a hop more latency."""
     phy: Phy = "2M"
+    """Physical layer: rate and coding."""
     pdu_octets: int = Field(251, ge=8, le=251)
     """Largest payload of a packet."""
     mic: bool = True

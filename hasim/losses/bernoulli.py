@@ -17,6 +17,7 @@ class Bernoulli(Spec):
 
     kind: Literal["bernoulli"] = "bernoulli"
     probability: float = Field(0.01, ge=0, le=1)
+    """That an attempt is lost."""
 
     def process(self, rng: Generator, direction: Direction) -> LossProcess:
         """Lost where a uniform value falls below the probability; more loss adds to those lost."""

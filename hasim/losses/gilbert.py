@@ -30,6 +30,7 @@ class Gilbert(PresetLoss):
 
     kind: Literal["gilbert"] = "gilbert"
     mean_loss: float = Field(0.01, ge=0, le=1)
+    """Share of the steps that are lost in the long run."""
     mean_burst: float = Field(2.0, ge=1)
     """Mean number of consecutive lost steps."""
     step_ms: float | None = Field(None, gt=0, le=1000)

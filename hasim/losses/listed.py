@@ -16,7 +16,9 @@ class LossList(Spec):
 
     kind: Literal["list"] = "list"
     left_to_right: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Frames whose packets from the left ear are lost."""
     right_to_left: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Frames whose packets from the right ear are lost."""
 
     def process(self, rng: Generator, direction: Direction) -> LossProcess:
         """Every attempt of every piece of a named frame is lost, and nothing else."""

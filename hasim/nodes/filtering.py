@@ -65,6 +65,7 @@ class MaskDrivenNode(Spec):
     """Frames from one run of the networks to the next; in between the last mask stays."""
     precision: PrecisionSpec = PrecisionSpec()
     filter: FilterName = "gevd"
+    """How weights are made of the covariances."""
     rank: int = Field(1, ge=1, le=4)
     """Rank of the speech covariance that the GEVD filter keeps."""
     mu: float = Field(1.0, ge=0, le=1000)

@@ -110,6 +110,7 @@ class InvertedDagger(_Inverted):
 
     kind: Literal["inverted_dagger"] = "inverted_dagger"
     second_exchange: bool = True
+    """Send the first filter's output too, and let the last filter use it."""
 
     def _second_input(self, reference: ndarray, filtered: ndarray) -> ndarray:
         return filtered
