@@ -67,12 +67,7 @@ class CompactMnDnn(nn.Module):
         self.register_buffer("synthesis", torch.tensor(bank).float(), persistent=False)
         self.mix = nn.Linear(2, 1)  # over channels, the same in every bin
         self.norm = nn.LayerNorm(spec.bins if spec.norm == "before_erb" else width)
-        self.layers = nn.ModuleList(
-            nn.ModuleList(
-                nn.LSTM(width // groups, width // groups, batch_first=True) for _ in range(groups)
-            )
-            for _ in range(2)
-        )
+        self.layers = nn.ModuleList(GroupedLstm(width, groups) for _ in range(2))
         self.dense = nn.Linear(width, width)
         # Start from the own ear alone: two random weights may both be negative, and GELU then
         # passes next to nothing.
@@ -129,25 +124,35 @@ class CompactMnDnn(nn.Module):
 
     def _recur(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Two grouped layers; between them, not after the second, the groups are interleaved."""
-        groups = self.spec.groups
         hidden, cells = [], []
         for index, layer in enumerate(self.layers):
             if index and self.spec.interleave:
-                x = interleave(x, groups)
-            outputs, h, c = [], [], []
-            for group, part in enumerate(x.chunk(groups, dim=-1)):  # (batch, frame, width / groups)
-                before = None
-                if state is not None:
-                    h_before, c_before = (s[index].chunk(groups, dim=-1)[group] for s in state)
-                    before = (h_before[None].contiguous(), c_before[None].contiguous())
-                output, after = layer[group](part, before)  # type: ignore[index]
-                outputs.append(output)
-                h.append(after[0][0])
-                c.append(after[1][0])
-            x = torch.cat(outputs, dim=-1)  # (batch, frame, width)
-            hidden.append(torch.cat(h, dim=-1))
-            cells.append(torch.cat(c, dim=-1))
-        return x, (torch.stack(hidden), torch.stack(cells))
+                x = interleave(x, self.spec.groups)
+            before = None if state is None else (state[0][index, None], state[1][index, None])
+            x, (h, c) = layer(x, before)  # (batch, frame, width), (1, batch, width)
+            hidden.append(h)
+            cells.append(c)
+        return x, (torch.cat(hidden), torch.cat(cells))
+
+
+class GroupedLstm(nn.ModuleList):
+    """A layer of LSTMs side by side, each with its share of the features; called as `nn.LSTM`."""
+
+    def __init__(self, width: int, groups: int) -> None:
+        size = width // groups
+        super().__init__(nn.LSTM(size, size, batch_first=True) for _ in range(groups))
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Outputs (batch, frame, width) and state, each (1, batch, width)."""
+        befores: list[State | None] = [None] * len(self)
+        if state is not None:
+            h, c = (s.chunk(len(self), dim=-1) for s in state)
+            befores = [(a.contiguous(), b.contiguous()) for a, b in zip(h, c, strict=True)]
+        parts = x.chunk(len(self), dim=-1)  # (batch, frame, width / groups) each
+        found = [lstm(*one) for lstm, *one in zip(self, parts, befores, strict=True)]
+        outputs, afters = zip(*found, strict=True)
+        hidden, cells = (torch.cat(values, dim=-1) for values in zip(*afters, strict=True))
+        return torch.cat(outputs, dim=-1), (hidden, cells)
 
 
 def interleave(x: Tensor, groups: int) -> Tensor:
