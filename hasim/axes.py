@@ -32,10 +32,15 @@ class Axis(Spec):
     """The values of one dotted path: `values`, or `count` of them from `start` to `stop`."""
 
     values: tuple[JsonValue, ...] | None = Field(None, min_length=1)
+    """The values, one by one; a list alone means the same."""
     start: float | None = None
+    """The first value of a range."""
     stop: float | None = None
+    """The last one."""
     count: int | None = Field(None, ge=2, le=1000)
+    """How many values the range has, both ends included."""
     spacing: Literal["linear", "log"] = "linear"
+    """Equal steps, or equal ratios."""
     when: dict[str, JsonValue] = Field(default_factory=dict)
     """Varied only where each of these paths has the value, or one of the list of values."""
 
@@ -67,7 +72,9 @@ class SweepSpec(Spec):
     """A sweep file: a scenario, the axes of a grid, and the seeds."""
 
     schema_version: Literal[1] = 1
+    """The version of this format."""
     name: str = Field("sweep", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    """Names the folder of the table."""
     scenario: Path
     """The scenario that every point starts from."""
     set: dict[str, JsonValue] = Field(default_factory=dict)
