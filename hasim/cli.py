@@ -165,6 +165,7 @@ def run(
     scenario = scenarios.load(file, overrides)
 
     from hasim import experiment, result
+    from hasim import report as report_page
 
     try:
         outcome = experiment.run(scenario, progress=_hush if quiet else _say)
@@ -175,6 +176,7 @@ def run(
         problem = scenarios.Problem(scenarios.Place(str(file)), "", str(error))
         raise scenarios.ScenarioError([problem]) from error
     folder = result.save(outcome, out)
+    report_page.write(folder)
     if trace is not None:
         from hasim import trace as traces
 
@@ -190,6 +192,26 @@ def run(
 
         Console().print(result.table(outcome, stages=stages))
         typer.echo(str(folder))
+
+
+@app.command(
+    rich_help_panel=RUN,
+    epilog=_lines(
+        "Examples:",
+        "hasim report runs/noise_90deg-0123456789ab",
+        "hasim report runs/link_bandwidth --out front.html",
+    ),
+)
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run or of a sweep.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The page [default: DIR/report.html].")
+    ] = None,
+) -> None:
+    """Make one HTML page to look at, listen to and pass on; it opens without network."""
+    from hasim import report as report_page
+
+    typer.echo(str(report_page.write(folder, out)))
 
 
 @app.command(

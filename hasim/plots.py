@@ -136,7 +136,7 @@ def spectrograms(signals: Mapping[str, ndarray], sample_rate_hz: int) -> Figure:
     """
     figure = _figure(10.0, 1.0 + 2.1 * len(signals))
     grid = figure.subplots(len(signals), 2, sharex=True, sharey=True, squeeze=False)
-    pictures = {name: _spectrogram(signal, sample_rate_hz) for name, signal in signals.items()}
+    pictures = {name: spectrogram_db(signal, sample_rate_hz) for name, signal in signals.items()}
     loudest = max(float(np.percentile(picture, 99.9)) for picture in pictures.values())
     image: Any = None
     for row, (name, picture) in zip(grid, pictures.items(), strict=True):
@@ -149,6 +149,16 @@ def spectrograms(signals: Mapping[str, ndarray], sample_rate_hz: int) -> Figure:
     _label_grid(grid)
     figure.colorbar(image, ax=grid, label="level (dB)", shrink=0.9, aspect=30, pad=0.015)
     return figure
+
+
+def spectrogram_db(signal: ndarray, sample_rate_hz: int, window: int = 512) -> ndarray:
+    """(ear, sample) -> (ear, bin, column) in dB, about 1000 columns at most."""
+    samples = signal.shape[-1]
+    padded = np.pad(signal, ((0, 0), (0, max(0, window - samples))))
+    hop = max(window // 4, samples // COLUMNS)
+    blocks = np.lib.stride_tricks.sliding_window_view(padded, window, axis=-1)[:, ::hop]
+    spectra = np.fft.rfft(blocks * np.hanning(window), axis=-1)  # (ear, column, bin)
+    return 20 * np.log10(np.abs(np.swapaxes(spectra, -1, -2)) + 1e-9)
 
 
 def masks(masks: Mapping[str, ndarray], hop_s: float, sample_rate_hz: int) -> Figure:
@@ -535,16 +545,6 @@ def _covered_ns(start_ns: ndarray, end_ns: ndarray, until_ns: ndarray) -> ndarra
         return until_ns * passed - np.concatenate([[0], np.cumsum(edges_ns)])[passed]
 
     return before(starts) - before(ends)
-
-
-def _spectrogram(signal: ndarray, sample_rate_hz: int, window: int = 512) -> ndarray:
-    """(ear, sample) -> (ear, bin, column) in dB, about 1000 columns at most."""
-    samples = signal.shape[-1]
-    padded = np.pad(signal, ((0, 0), (0, max(0, window - samples))))
-    hop = max(window // 4, samples // COLUMNS)
-    blocks = np.lib.stride_tricks.sliding_window_view(padded, window, axis=-1)[:, ::hop]
-    spectra = np.fft.rfft(blocks * np.hanning(window), axis=-1)  # (ear, column, bin)
-    return 20 * np.log10(np.abs(np.swapaxes(spectra, -1, -2)) + 1e-9)
 
 
 def _image(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hasim import experiment, result
+from hasim import experiment, report, result
 from hasim.cli import app
 from hasim.spec import InputError, LimitError
 
@@ -37,7 +37,7 @@ class _Stations:
     """Stands in for the machine room and keeps what it was asked."""
 
     def __init__(self) -> None:
-        self.scenario = self.out = self.stages = None
+        self.scenario = self.out = self.stages = self.reported = None
 
     def run(self, scenario, progress):
         self.scenario = scenario
@@ -51,6 +51,9 @@ class _Stations:
     def summary(self, outcome, folder):
         return {"scenario": self.scenario.name, "folder": str(folder)}
 
+    def write(self, folder):
+        self.reported = folder
+
     def table(self, outcome, stages):
         self.stages = stages
         return "the table"
@@ -62,6 +65,7 @@ def stations(monkeypatch):
     monkeypatch.setattr(experiment, "run", stations.run)
     for name in ("save", "summary", "table"):
         monkeypatch.setattr(result, name, getattr(stations, name))
+    monkeypatch.setattr(report, "write", stations.write)
     return stations
 
 
@@ -72,6 +76,7 @@ def test_run_prints_the_table_and_the_folder(hasim, stations):
     answer = hasim("run", NOISE_90, "--out", "somewhere")
     assert answer.exit_code == 0
     assert answer.stdout.splitlines() == ["the table", "somewhere/folder"]
+    assert stations.reported == Path("somewhere/folder")
     assert answer.stderr == "first step\n"
     assert stations.scenario.name == "noise_90deg"
     assert stations.stages is False
