@@ -85,6 +85,7 @@ def contestants(
     same with oracle masks.
 
     `weights` is a folder with a folder of the algorithm's name in it, or the networks themselves.
+    Trained networks run in the precision that they were trained for, unless told otherwise.
     ValueError for trained masks without weights, and for a name twice.
     """
     if masks == "trained" and weights is None:
@@ -99,8 +100,15 @@ def contestants(
             settings = {"algorithm.kind": compact[1], "algorithm.groups": int(compact[2])}
         found.append(Contestant(name, "oracle", settings))
         if masks == "trained" and weights is not None:
+            from hasim.models.estimator import stored_precision
+
             own = weights / name if (weights / name).is_dir() else weights
-            trained = {"algorithm.masks": "trained", "algorithm.weights": str(own.resolve())}
+            precision = stored_precision(own).model_dump()
+            trained = {
+                "algorithm.masks": "trained",
+                "algorithm.weights": str(own.resolve()),
+                **{f"algorithm.precision.{key}": value for key, value in precision.items()},
+            }
             found.append(Contestant(name, "trained", {**settings, **trained}))
     return found
 

@@ -99,7 +99,12 @@ def mask_source(scenario: Scenario, scene: Scene, timeline: Timeline) -> Masks:
         from hasim.models.estimator import estimator, networks
 
         assert spec.weights is not None  # the Spec sees to it
-        found = networks(spec.weights, groups=spec.groups, bins=scenario.front_end.bins)
+        found = networks(
+            spec.weights,
+            groups=spec.groups,
+            bins=scenario.front_end.bins,
+            precision=spec.precision,
+        )
         window_energy = float(np.sum(analysis_window(scenario.front_end) ** 2))
         return estimator(found, window_energy, timeline.renewed, timeline.restarted)
     kind: OracleMask = getattr(spec, "oracle_mask", "irm1")

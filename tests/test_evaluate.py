@@ -9,6 +9,11 @@ import pytest
 
 from hasim import evaluate, test_set
 from hasim.evaluate import Contestant, contestants, judged
+from hasim.models.compact_mn_dnn import CompactMnDnn
+from hasim.models.mn_dnn import MnDnn
+from hasim.models.weights import save
+from hasim.quantization.network import quantised
+from hasim.quantization.precision import QuantisationSpec
 from hasim.scenario import ScenarioError
 from hasim.sources import FileSource, SpeechShapedNoise
 from hasim.spec import InputError
@@ -145,7 +150,9 @@ def test_bootstrap_interval_is_that_of_the_normal_law_for_many_scenes() -> None:
 
 
 def test_contestants(tmp_path) -> None:
-    (tmp_path / "mn_tango_g2").mkdir()
+    small = quantised(CompactMnDnn(), QuantisationSpec(weights=4))
+    save(small, tmp_path / "mn_tango_g2" / "mn_dnn.safetensors")
+    save(MnDnn(), tmp_path / "mn_dnn.safetensors")
     plain, compact = contestants(["tango", "mn_tango_g2"])
     assert plain.settings == {"algorithm.kind": "tango"}
     assert compact.settings == {"algorithm.kind": "mn_tango", "algorithm.groups": 2}
@@ -155,6 +162,8 @@ def test_contestants(tmp_path) -> None:
     ]
     assert found[1].settings["algorithm.weights"] == str(tmp_path / "mn_tango_g2")
     assert found[3].settings["algorithm.weights"] == str(tmp_path)
+    bits = [one.settings["algorithm.precision.weights"] for one in (found[1], found[3])]
+    assert bits == [4, 32]  # as they were trained
     with pytest.raises(ValueError, match="need weights"):
         contestants(["tango"], "trained")
     with pytest.raises(ValueError, match="twice"):

@@ -88,7 +88,8 @@ def test_case_34_weights_may_lie_in_nvm_and_nothing_else_may():
         {"algorithm": {"kind": "mn_tango"}, "devices": {"left": {"preset": "ref-stm32u385-96"}}}
     )
     items = whole.algorithm.memory(whole.front_end, whole.link.codec)
-    weights = sum(item.bytes for item in items if "weights" in item.name and item.region == "nvm")
+    of_network = [i for i in items if i.name.startswith("mn_dnn") and i.region == "nvm"]
+    weights = sum(item.bytes for item in of_network)
     assert weights / 2**20 == pytest.approx(0.508, rel=0.005)  # what the paper calls MB
     device = whole.devices.left
     assert (device.ram_kb, device.nvm_kb) == (256, 1024)

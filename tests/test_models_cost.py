@@ -17,6 +17,7 @@ from hasim.models.cost import (
     stored_bytes,
     table,
 )
+from hasim.quantization.precision import PrecisionSpec
 
 # groups: (LSTM, ERB, dense, MAC per frame), paper Table IV in full digits
 TABLE_IV = {
@@ -64,21 +65,38 @@ def test_parameters() -> None:
 def test_bytes_beside_the_papers_megabytes() -> None:
     both = (*sn_dnn(), *mn_dnn())
     assert round(sum(stored_bytes(both).values()) / 2**20, 2) == 4.03  # MiB
-    without_ranges = stored_bytes(mn_dnn(), "int8")
+    without_ranges = stored_bytes(mn_dnn(), PrecisionSpec())
     del without_ranges["ranges"]
     assert round(sum(without_ranges.values()) / 1e6, 3) == 0.508
-    assert round(sum(stored_bytes(mn_dnn(2), "int8").values()) / 1e6, 3) == 0.274
+    assert round(sum(stored_bytes(mn_dnn(2), PrecisionSpec()).values()) / 1e6, 3) == 0.274
     # Table V prints 0.177; the same rule that gives 0.274 exactly is 0.5 % short here.
-    assert sum(stored_bytes(mn_dnn(8), "int8").values()) == 176_150
+    assert sum(stored_bytes(mn_dnn(8), PrecisionSpec()).values()) == 176_150
 
 
 def test_items_add_up_to_the_counted_parameters() -> None:
     for groups in (0, *WIDTH):
         parts = mn_dnn(groups)
         assert sum(stored_bytes(parts).values()) == 4 * parameters(parts, "with_erb")
-        ranges = stored_bytes(parts, "int8")["ranges"]
+        ranges = stored_bytes(parts, PrecisionSpec())["ranges"]
         counted = parameters(parts, "with_erb_and_ranges") - parameters(parts, "with_erb")
         assert ranges == 4 * counted
+
+
+def test_weights_are_packed_to_the_bit() -> None:
+    weights = 459_264 + 32_896
+    for bits in (2, 3, 5, 7, 11, 16):
+        found = stored_bytes(mn_dnn(), PrecisionSpec(weights=bits, activations=8))  # type: ignore[arg-type]
+        # each part begins at a byte; the two numbers of the mix have at least 8 bits
+        assert found["weights"] == weights * bits // 8 + -(-2 * max(bits, 8) // 8)
+
+
+def test_ranges_by_channel_or_matrix_and_of_static_activations() -> None:
+    tensor = stored_bytes(mn_dnn(2), PrecisionSpec(ranges="tensor"))
+    assert tensor["ranges"] == 8 * (1 + 2 * 2 * 2 + 1)  # mix, 2 layers x 2 groups x 2, dense
+    assert "activation_ranges" not in tensor
+    static = stored_bytes((*sn_dnn(), *mn_dnn()), PrecisionSpec(scheme="static"))
+    assert static["activation_ranges"] == 8 * (2 * (1 + 3 * 12) + 1)
+    assert "ranges" not in stored_bytes(mn_dnn(), PrecisionSpec(weights=32))
 
 
 def test_sparse_erb_saves_what_the_zeros_cost() -> None:
@@ -90,7 +108,11 @@ def test_sparse_erb_saves_what_the_zeros_cost() -> None:
 
 def test_state_is_h_and_c_of_every_layer() -> None:
     assert state_bytes(sn_dnn()) == {"lstm_h": 3 * 128 * 4, "lstm_c": 3 * 128 * 4}
-    assert state_bytes(mn_dnn(10), "int8", "int16") == {"lstm_h": 260, "lstm_c": 520}
+    assert state_bytes(mn_dnn(10), PrecisionSpec(scheme="static", cell=16)) == {
+        "lstm_h": 260,
+        "lstm_c": 520,
+    }
+    assert state_bytes(mn_dnn(8), PrecisionSpec()) == state_bytes(mn_dnn(8))  # dynamic: floating
 
 
 def test_other_front_ends_change_the_bins() -> None:

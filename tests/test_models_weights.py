@@ -10,7 +10,9 @@ from safetensors.torch import load_file, save_file
 from hasim.models.compact_mn_dnn import CompactMnDnn, CompactMnDnnSpec
 from hasim.models.mn_dnn import MnDnn
 from hasim.models.sn_dnn import SnDnn
-from hasim.models.weights import load, read_card, save
+from hasim.models.weights import load, read_card, read_precision, save
+from hasim.quantization.network import QuantisedNetwork, quantised
+from hasim.quantization.precision import PrecisionSpec, QuantisationSpec
 
 
 @pytest.mark.parametrize("network", [SnDnn(), MnDnn(), CompactMnDnn(CompactMnDnnSpec(groups=6))])
@@ -24,6 +26,34 @@ def test_round_trip(tmp_path: Path, network: torch.nn.Module) -> None:
     assert torch.equal(again(x), network(x))
     assert read_card(path) == {"seed": 7}
     assert [p.name for p in path.parent.iterdir()] == [path.name]  # no temporary file stays
+
+
+@pytest.mark.parametrize("scheme", ["static", "dynamic"])
+def test_a_quantised_network_comes_back_with_its_ranges(tmp_path: Path, scheme: str) -> None:
+    spec = QuantisationSpec(
+        weights=4,
+        scheme=scheme,  # type: ignore[arg-type]
+        bits={"dense.weight": 8},
+        warm_up_steps=2,
+    )
+    network = quantised(CompactMnDnn(CompactMnDnnSpec(groups=2)), spec).train()
+    x = torch.rand(2, 2, 4, 257)
+    for _ in range(2):
+        network(x)
+    path = tmp_path / "small.safetensors"
+    save(network, path, card={"seed": 7})
+    again = load(path)
+    assert isinstance(again, QuantisedNetwork)
+    assert again.quantisation == spec
+    assert again.ready
+    assert not again.training
+    assert torch.equal(again(x), network.eval()(x))
+    assert read_precision(path) == PrecisionSpec(weights=4, scheme=scheme)  # type: ignore[arg-type]
+    save(MnDnn(), path)
+    assert read_precision(path) == PrecisionSpec(weights=32, activations=32)
+    rewrite(path, load_file(path), quantisation={"weights": 1})
+    with pytest.raises(ValueError, match=r"quantisation\.weights: "):
+        load(path)
 
 
 def rewrite(path: Path, tensors: dict[str, torch.Tensor], **changes: object) -> None:

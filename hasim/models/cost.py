@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from hasim.erb import erb_bank
-from hasim.program import Precision
+from hasim.quantization.precision import LSTM_POINTS, MIX_BITS, PrecisionSpec
 
 Network = Literal["sn_dnn", "mn_dnn"]
 Erb = Literal["dense", "sparse"]
@@ -54,6 +54,8 @@ class Part:
     norm: int = 0  # gains and offsets of LayerNorm
     erb: int = 0  # fixed ERB weights
     rows: int = 0  # output channels of the trained weight matrices
+    matrices: int = 0  # of trained weights, each with a range of its own at least
+    points: int = 0  # intermediate results that the static scheme rounds
     hidden: int = 0  # values of LSTM h kept from frame to frame
     cell: int = 0  # values of LSTM c kept from frame to frame
 
@@ -68,6 +70,8 @@ def sn_dnn(bins: int = 257) -> tuple[Part, ...]:
             weights=HIDDEN * HEAD + HEAD * bins,
             biases=HEAD + bins,
             rows=HEAD + bins,
+            matrices=2,
+            points=1,
         ),
     )
 
@@ -78,7 +82,7 @@ def mn_dnn(groups: int | None = 0, erb: Erb = "dense", bins: int = 257) -> tuple
     `erb="sparse"` charges and stores only the ERB weights that are not zero (at most two per bin),
     one set for both directions. ValueError for any other number of groups.
     """
-    mix = Part("mix", macs=2 * bins, weights=2, biases=1, rows=1)
+    mix = Part("mix", macs=2 * bins, weights=2, biases=1, rows=1, matrices=1)
     norm = Part("norm", macs=0, norm=2 * bins)
     if not groups:
         return (mix, norm, _lstm(bins, HIDDEN, LAYERS, groups=1), _dense(HIDDEN, bins))
@@ -136,33 +140,42 @@ def parameters(parts: Iterable[Part], rule: InclusionRule = "trainable") -> int:
     return count
 
 
-def stored_bytes(parts: Iterable[Part], precision: Precision = "fp32") -> dict[str, int]:
+FLOATING = PrecisionSpec(weights=32, activations=32)
+
+
+def stored_bytes(parts: Iterable[Part], precision: PrecisionSpec = FLOATING) -> dict[str, int]:
     """What lies in the device's memory for good, itemised, in bytes.
 
-    At `fp32` every value has 4 bytes. At an integer precision the weights are packed at that width
-    and stored with two fp32 range values per output channel; biases, LayerNorm and the ERB matrices
-    stay fp32. No item is ever "the model in MB": the paper's figures mix 2^20 and 10^6 bytes.
+    In floating point every value has 4 bytes. Otherwise weights are packed at their number of bits,
+    with two fp32 range values per output channel (or matrix), as the paper's counts imply; biases,
+    LayerNorm and the ERB matrices stay fp32. Static ranges of activations are two fp32 values per
+    rounded intermediate result. No item is ever "the model in MB": the paper's figures mix 2^20
+    and 10^6 bytes.
     """
     parts = tuple(parts)
-    quantised = precision != "fp32"
+    bits: dict[str, int] = {part.name: precision.weights for part in parts}
+    if "mix" in bits:
+        bits["mix"] = max(bits["mix"], MIX_BITS)
+    ranges = sum(part.rows if precision.ranges == "channel" else part.matrices for part in parts)
+    points = sum(part.points for part in parts)
+    static = precision.scheme == "static" and precision.activations < 32
     items = {
-        "weights": _bytes(sum(part.weights for part in parts), precision),
+        "weights": sum(_bytes(part.weights, bits[part.name]) for part in parts),
         "biases": 4 * sum(part.biases for part in parts),
         "norm": 4 * sum(part.norm for part in parts),
         "erb": 4 * sum(part.erb for part in parts),
-        "ranges": 4 * sum(2 * part.rows for part in parts) if quantised else 0,
+        "ranges": 4 * 2 * ranges if precision.weights < 32 else 0,
+        "activation_ranges": 4 * 2 * points if static else 0,
     }
     return {name: size for name, size in items.items() if size}
 
 
-def state_bytes(
-    parts: Iterable[Part], hidden: Precision = "fp32", cell: Precision = "fp32"
-) -> dict[str, int]:
+def state_bytes(parts: Iterable[Part], precision: PrecisionSpec = FLOATING) -> dict[str, int]:
     """What a network carries from frame to frame, in bytes: LSTM hidden values and cells."""
     parts = tuple(parts)
     return {
-        "lstm_h": _bytes(sum(part.hidden for part in parts), hidden),
-        "lstm_c": _bytes(sum(part.cell for part in parts), cell),
+        "lstm_h": _bytes(sum(part.hidden for part in parts), precision.hidden_bits),
+        "lstm_c": _bytes(sum(part.cell for part in parts), precision.cell_bits),
     }
 
 
@@ -176,6 +189,15 @@ VARIANTS: dict[str, tuple[tuple[Network, int], ...]] = {
     **{f"mn_tango_g{g}": ((("mn_dnn", g)),) for g in WIDTH if g > 1},
 }
 """The networks an algorithm runs per frame and ear, each with its number of groups."""
+
+
+_PRECISIONS = (
+    FLOATING,
+    PrecisionSpec(weights=16, activations=16),
+    PrecisionSpec(),
+    PrecisionSpec(weights=4, activations=4),
+)
+"""One for each rate of MACs."""
 
 
 def table(hop_s: float = 0.016, erb: Erb = "dense") -> list[dict[str, Any]]:
@@ -201,7 +223,7 @@ def table(hop_s: float = 0.016, erb: Erb = "dense") -> list[dict[str, Any]]:
                     rule: parameters(parts, rule) for rule in get_args(InclusionRule)
                 },
                 "bytes": {
-                    precision: stored_bytes(parts, precision) for precision in get_args(Precision)
+                    precision.name: stored_bytes(parts, precision) for precision in _PRECISIONS
                 },
                 "state_bytes": state_bytes(parts),
             }
@@ -222,6 +244,8 @@ def _lstm(inputs: int, hidden: int, layers: int, groups: int) -> Part:
         weights=weights,
         biases=gates,
         rows=gates,
+        matrices=2 * layers * groups,
+        points=1 + layers * len(LSTM_POINTS),
         hidden=layers * hidden,
         cell=layers * hidden,
     )
@@ -229,10 +253,14 @@ def _lstm(inputs: int, hidden: int, layers: int, groups: int) -> Part:
 
 def _dense(inputs: int, outputs: int) -> Part:
     return Part(
-        "dense", macs=inputs * outputs, weights=inputs * outputs, biases=outputs, rows=outputs
+        "dense",
+        macs=inputs * outputs,
+        weights=inputs * outputs,
+        biases=outputs,
+        rows=outputs,
+        matrices=1,
     )
 
 
-def _bytes(values: int, precision: Precision) -> int:
-    bits = {"fp32": 32, "int16": 16, "int8": 8, "int4": 4}[precision]
+def _bytes(values: int, bits: int) -> int:
     return -(-values * bits // 8)

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy import ndarray
 
-from hasim.models.weights import MaskNetwork, load
+from hasim.models.weights import MaskNetwork, load, read_precision
+from hasim.quantization.network import QuantisedNetwork, quantised
+from hasim.quantization.precision import PrecisionSpec, QuantisationSpec
 from hasim.spec import InputError
 
 if TYPE_CHECKING:
     import torch
 
 
-def networks(path: Path, *, groups: int, bins: int) -> dict[str, MaskNetwork]:
+FLOATING = PrecisionSpec(weights=32, activations=32)
+
+
+def networks(
+    path: Path, *, groups: int, bins: int, precision: PrecisionSpec = FLOATING
+) -> dict[str, MaskNetwork | QuantisedNetwork]:
     """The networks of a weights file, or of all weights files of a folder, by their role.
+
+    Networks stored in floating point are quantised as `precision` says; those stored quantised
+    must have been for just that precision.
 
     Roles are "sn_dnn" and "mn_dnn" (also for the compact one). What a scenario says about its
     networks must be true of them: `groups` of the multi-node network (0: not compact), and `bins`
     of the front end. InputError where it is not, and for files that are not weights.
     """
-    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
-    if not files:
-        raise InputError(f"{path}: no weights (*.safetensors) in this folder")
-    found: dict[str, MaskNetwork] = {}
-    for file in files:
-        try:
+    found: dict[str, MaskNetwork | QuantisedNetwork] = {}
+    for file in _files(path):
+        with _damaged(file):
             network = load(file)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            said = str(error) if type(error) is ValueError else f"{file}: damaged ({error!r})"
-            raise InputError(said) from error
         role = network.spec.kind.removeprefix("compact_")
         if role in found:
             raise InputError(f"{file}: a second {role} in the same folder; keep one")
@@ -43,12 +48,62 @@ def networks(path: Path, *, groups: int, bins: int) -> dict[str, MaskNetwork]:
         has = getattr(network.spec, "groups", 0)
         if role == "mn_dnn" and has != groups:
             raise InputError(f"{file}: has groups {has}, but algorithm.groups is {groups}")
-        found[role] = network
+        found[role] = _at(precision, network, file)
     return found
 
 
+def stored_precision(path: Path) -> PrecisionSpec:
+    """What the networks of a file or folder were trained for: floating point, or so many bits.
+
+    InputError for files that are not weights, and for networks of different precisions.
+    """
+    found: dict[Path, PrecisionSpec] = {}
+    for file in _files(path):
+        with _damaged(file):
+            found[file] = read_precision(file)
+    first = next(iter(found))
+    for file, precision in found.items():
+        if precision != found[first]:
+            raise InputError(f"{file}: trained for another precision than {first}")
+    return found[first]
+
+
+def _files(path: Path) -> list[Path]:
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"{path}: no weights (*.safetensors) in this folder")
+    return files
+
+
+@contextmanager
+def _damaged(file: Path) -> Iterator[None]:
+    """Whatever goes wrong with a file is the file's fault."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        said = str(error) if type(error) is ValueError else f"{file}: damaged ({error!r})"
+        raise InputError(said) from error
+
+
+def _at(
+    precision: PrecisionSpec, network: MaskNetwork | QuantisedNetwork, file: Path
+) -> MaskNetwork | QuantisedNetwork:
+    """The network in this precision; InputError where it was trained for another."""
+    if isinstance(network, QuantisedNetwork):
+        for name in PrecisionSpec.model_fields:
+            asked, has = getattr(precision, name), getattr(network.quantisation, name)
+            if asked != has:
+                raise InputError(
+                    f"{file}: trained for {name} {has}, but algorithm.precision.{name} is {asked}"
+                )
+        return network
+    if precision.floating:
+        return network
+    return quantised(network, QuantisationSpec(**precision.model_dump())).eval()
+
+
 def estimator(
-    networks: Mapping[str, MaskNetwork],
+    networks: Mapping[str, MaskNetwork | QuantisedNetwork],
     window_energy: float = 192.0,
     stepped: ndarray | None = None,
     restarted: ndarray | None = None,
@@ -60,7 +115,8 @@ def estimator(
     512-sample Hann window's 192, and magnitudes are scaled to what that window would have given.
     In frames that are not `stepped` (ear, frame) the network rests: its state and its mask stay,
     the mask being 0 before the first step. In frames that are `restarted` (ear, frame) it begins
-    anew. Ears do not see one another. InputError for a network not given.
+    anew. Ears do not see one another. Static ranges that a quantised network does not have yet are
+    those of its first call. InputError for a network not given.
     """
     import torch
 
@@ -73,13 +129,16 @@ def estimator(
             )
         magnitude = scale * np.abs(np.stack(spectra, axis=1))  # (ear, channel, bin, frame)
         features = torch.from_numpy(np.swapaxes(magnitude, -1, -2).astype(np.float32))
+        chosen = networks[network]
+        if isinstance(chosen, QuantisedNetwork) and not chosen.ready:
+            chosen.observe(features)
         with torch.inference_mode():
             if stepped is None or (stepped.all() and (restarted is None or not restarted.any())):
-                found = networks[network](features).numpy()  # (ear, frame, bin)
+                found = chosen(features).numpy()  # (ear, frame, bin)
             else:
                 found = np.stack(
                     [
-                        _resting(networks[network], features[ear], stepped[ear], _starts(ear))
+                        _resting(chosen, features[ear], stepped[ear], _starts(ear))
                         for ear in range(len(features))
                     ]
                 )
@@ -95,7 +154,10 @@ def estimator(
 
 
 def _resting(
-    network: MaskNetwork, features: torch.Tensor, stepped: ndarray, starts: list[int]
+    network: MaskNetwork | QuantisedNetwork,
+    features: torch.Tensor,
+    stepped: ndarray,
+    starts: list[int],
 ) -> ndarray:
     """(frame, bin) of one ear, from features (channel, frame, bin)."""
     result = np.zeros((len(stepped), features.shape[-1]), dtype=np.float32)

@@ -1,7 +1,9 @@
 """Weights on disk: a safetensors file whose header says which network they belong to.
 
 The header's metadata holds one JSON block, `hasim`: format version, the network's Spec (whose
-`kind` names the architecture), and a card (recipe, data, seed, scores: whatever the trainer wrote).
+`kind` names the architecture), how it is quantised (null where it is not), and a card (recipe,
+data, seed, scores: whatever the trainer wrote). A quantised network is stored in floating point
+with its ranges; loaded, it rounds as it did.
 Every mistake in a file is a ValueError that names the file.
 """
 
@@ -17,6 +19,8 @@ import torch
 from hasim.models.compact_mn_dnn import CompactMnDnn, CompactMnDnnSpec
 from hasim.models.mn_dnn import MnDnn, MnDnnSpec
 from hasim.models.sn_dnn import SnDnn, SnDnnSpec
+from hasim.quantization.network import QuantisedNetwork, quantised
+from hasim.quantization.precision import PrecisionSpec, QuantisationSpec
 
 FORMAT_VERSION = 1
 NetworkSpec = SnDnnSpec | MnDnnSpec | CompactMnDnnSpec
@@ -30,15 +34,20 @@ def build(spec: NetworkSpec) -> MaskNetwork:
     return MnDnn(spec) if isinstance(spec, MnDnnSpec) else CompactMnDnn(spec)
 
 
-def save(network: MaskNetwork, path: Path, card: dict[str, Any] | None = None) -> None:
+def save(
+    network: MaskNetwork | QuantisedNetwork, path: Path, card: dict[str, Any] | None = None
+) -> None:
     """Write a network as float32, atomically; `card` is free JSON about the weights' origin."""
     from safetensors.torch import save as to_bytes
 
     block = {
         "format_version": FORMAT_VERSION,
         "network": network.spec.model_dump(mode="json"),
+        "quantisation": None,
         "card": card or {},
     }
+    if isinstance(network, QuantisedNetwork):
+        block["quantisation"] = network.quantisation.model_dump(mode="json")
     tensors = {
         name: value.detach().to("cpu", torch.float32).contiguous()
         for name, value in network.state_dict().items()
@@ -50,7 +59,7 @@ def save(network: MaskNetwork, path: Path, card: dict[str, Any] | None = None) -
     os.replace(part, path)
 
 
-def load(path: Path) -> MaskNetwork:
+def load(path: Path) -> MaskNetwork | QuantisedNetwork:
     """The network stored in a file, in evaluation mode, on the CPU.
 
     ValueError where the file is not there, not one of ours, of another format version, or where
@@ -59,7 +68,10 @@ def load(path: Path) -> MaskNetwork:
     from safetensors.torch import load_file
 
     block = _block(path)
-    network = build(_spec(path, block))
+    built = build(_spec(path, block))
+    network: MaskNetwork | QuantisedNetwork = built
+    if block.get("quantisation") is not None:
+        network = quantised(built, _quantisation(path, block["quantisation"]))
     tensors = load_file(path)
     expected = network.state_dict()
     for name in sorted(expected.keys() ^ tensors.keys()):
@@ -79,6 +91,15 @@ def load(path: Path) -> MaskNetwork:
 def read_card(path: Path) -> dict[str, Any]:
     """What the trainer wrote about the weights; ValueError as in `load`."""
     return dict(_block(path)["card"])
+
+
+def read_precision(path: Path) -> PrecisionSpec:
+    """The number formats a file was made for; ValueError as in `load`."""
+    told = _block(path).get("quantisation")
+    if told is None:
+        return PrecisionSpec(weights=32, activations=32)
+    whole = _quantisation(path, told)
+    return PrecisionSpec(**{name: getattr(whole, name) for name in PrecisionSpec.model_fields})
 
 
 def _block(path: Path) -> dict[str, Any]:
@@ -118,6 +139,17 @@ def _spec(path: Path, block: dict[str, Any]) -> NetworkSpec:
         first = error.errors()[0]
         where = ".".join(str(key) for key in first["loc"])
         raise ValueError(f"{path}: {kind}.{where}: {first['msg']}") from None
+
+
+def _quantisation(path: Path, told: dict[str, Any]) -> QuantisationSpec:
+    from pydantic import ValidationError
+
+    try:
+        return QuantisationSpec.model_validate(told)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(key) for key in first["loc"])
+        raise ValueError(f"{path}: quantisation.{where}: {first['msg']}") from None
 
 
 def _check_finite(path: Path, tensors: dict[str, torch.Tensor]) -> None:

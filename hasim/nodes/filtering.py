@@ -21,7 +21,8 @@ from hasim.memory import Item
 from hasim.models import cost
 from hasim.nodes.blocks import FLOAT_BYTES, MICS
 from hasim.nodes.node import Enhanced, Masks
-from hasim.program import Compute, Precision, Program
+from hasim.program import Compute, Program
+from hasim.quantization.precision import PrecisionSpec
 from hasim.spec import Spec
 from hasim.stft import FrontEndSpec
 
@@ -30,19 +31,6 @@ LATE_FRAMES = 8  # how long a frame is kept for the partner's late packets to te
 
 Concealment = Literal["zero", "repeat", "repeat_fade", "repeat_phase", "local_only", "predict"]
 Solve = Callable[[ndarray, ndarray], ndarray]
-
-
-class PrecisionSpec(Spec):
-    """Number formats of the network on the device."""
-
-    weights: Literal[4, 8, 16, 32] = 8
-    """Bits of a weight: sets the rate of its MACs and its bytes; 32 is floating point."""
-
-    @property
-    def name(self) -> Precision:
-        """The precision as programs and devices call it."""
-        names: dict[int, Precision] = {4: "int4", 8: "int8", 16: "int16", 32: "fp32"}
-        return names[self.weights]
 
 
 class MaskDrivenNode(Spec):
@@ -64,6 +52,8 @@ class MaskDrivenNode(Spec):
     mask_every: int = Field(1, ge=1, le=64)
     """Frames from one run of the networks to the next; in between the last mask stays."""
     precision: PrecisionSpec = PrecisionSpec()
+    """Bits of the networks: what they cost and, of trained masks, how they are rounded; the
+    oracle's stay exact."""
     filter: FilterName = "gevd"
     """How weights are made of the covariances."""
     rank: int = Field(1, ge=1, le=4)
@@ -111,19 +101,20 @@ class MaskDrivenNode(Spec):
         )
 
     def network_memory(self, name: cost.Network, front_end: FrontEndSpec) -> tuple[Item, ...]:
-        """Weights and state of a mask network and of the smaller one in its place, and a mask."""
-        items = [Item(f"{name} mask", FLOAT_BYTES * front_end.bins)]
+        """Item by item: weights and state of a mask network and of the smaller one in its place,
+        and a mask."""
+        mask_bytes = -(-front_end.bins * self.precision.io_bits // 8)
+        items = [Item(f"{name} mask", mask_bytes)]
         networks = (
             (name, self._parts(name, front_end)),
             (f"spare {name}", self._spare_parts(name, front_end)),
         )
         for label, parts in networks:
             if parts:
-                state = sum(cost.state_bytes(parts).values())
-                items += [
-                    Item(f"{label} weights", self._stored_bytes(parts), "nvm"),
-                    Item(f"{label} state", state),
-                ]
+                stored = cost.stored_bytes(parts, self.precision)
+                state = cost.state_bytes(parts, self.precision)
+                items += [Item(f"{label} {what}", size, "nvm") for what, size in stored.items()]
+                items += [Item(f"{label} {what}", size) for what, size in state.items()]
         return tuple(items)
 
     def filter_steps(self, label: str, channels: int, front_end: FrontEndSpec) -> Program:
@@ -239,7 +230,7 @@ class MaskDrivenNode(Spec):
         return filters.weights(self.filter, speech, noise, mu=self.mu, rank=self.rank)
 
     def _stored_bytes(self, parts: tuple[cost.Part, ...]) -> int:
-        return sum(cost.stored_bytes(parts, self.precision.name).values())
+        return sum(cost.stored_bytes(parts, self.precision).values())
 
     def _spare_parts(self, name: cost.Network, front_end: FrontEndSpec) -> tuple[cost.Part, ...]:
         """The smaller network; nothing where there is none."""
