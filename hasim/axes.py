@@ -85,6 +85,8 @@ class SweepSpec(Spec):
     """Groups of paths that move together, first value with first value; each group is an axis."""
     seeds: Annotated[int, Field(ge=1, le=100_000)] | tuple[int, ...] = 1
     """So many, counted up from the scenario's own, or these."""
+    time_limit_s: float | None = Field(None, gt=0, le=1e6)
+    """A run that takes longer is ended, and its row has failed; null: as long as it takes."""
 
     @model_validator(mode="after")
     def _groups_of_one_length(self) -> Self:
@@ -115,6 +117,7 @@ class Plan:
     choices: tuple[Choice, ...]
     points: tuple[Settings, ...]
     seeds: tuple[int, ...]
+    time_limit_s: float | None = None  # of one run
 
     def scenario(self, settings: Settings) -> Scenario:
         """The scenario of a point.
@@ -131,13 +134,15 @@ def plan(
     over: Sequence[str] = (),
     seeds: int | None = None,
     set: Sequence[str] = (),
+    time_limit_s: float | None = None,
     whole: bool = True,
 ) -> Plan:
     """The plan of a sweep file, or of a scenario file with the axes `over`.
 
     `over` are texts such as `link.rate_kbps=64,128` or `algorithm.mu={start: 0, stop: 2, count:
     5}`; they replace axes of the file. `set` are texts `KEY=VALUE` that hold at every point.
-    With `whole` false the grid is not written out: the plan has choices, and no points.
+    `seeds` and `time_limit_s` of None are the file's. With `whole` false the grid is not written
+    out: the plan has choices, and no points.
 
     Raises:
         ScenarioError: mistakes in the files, the axes or the settings; a value that no point of
@@ -168,6 +173,7 @@ def plan(
         choices=choices,
         points=tuple(_combinations(choices, base)) if whole else (),
         seeds=tuple(dict.fromkeys(listed)),
+        time_limit_s=spec.time_limit_s if time_limit_s is None else time_limit_s,
     )
     _check_values(made, place)
     return made

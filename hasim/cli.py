@@ -367,6 +367,12 @@ Out = Annotated[
 Jobs = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Processes.", show_default="one per core")
 ]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(
+        "--time-limit-s", min=1e-3, metavar="S", help="End a run that takes longer; it has failed."
+    ),
+]
 Cluster = Annotated[
     str | None,
     typer.Option(metavar="tcp://HOST:PORT", help="A Dask scheduler instead of own processes."),
@@ -391,6 +397,7 @@ def sweep(
     out: Out = None,
     jobs: Jobs = None,
     cluster: Cluster = None,
+    time_limit_s: TimeLimit = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how many runs, and about how long.")
     ] = False,
@@ -407,7 +414,9 @@ def sweep(
     from hasim import axes
     from hasim import sweep as sweeps
 
-    plan = axes.plan(file, over=over or (), seeds=seeds, set=settings or ())
+    plan = axes.plan(
+        file, over=over or (), seeds=seeds, set=settings or (), time_limit_s=time_limit_s
+    )
     folder = out or Path("runs") / plan.name
     workers = jobs or os.cpu_count() or 1
     forecast = sweeps.forecast(plan, folder)
@@ -559,6 +568,7 @@ def search(
     out: Out = None,
     jobs: Jobs = None,
     cluster: Cluster = None,
+    time_limit_s: TimeLimit = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of sentences.")
     ] = False,
@@ -571,7 +581,14 @@ def search(
 
     with _usage():
         goals = [pareto.objective(text) for text in _words(objectives)]
-    plan = axes.plan(file, over=over or (), seeds=seeds, set=settings or (), whole=False)
+    plan = axes.plan(
+        file,
+        over=over or (),
+        seeds=seeds,
+        set=settings or (),
+        time_limit_s=time_limit_s,
+        whole=False,
+    )
     folder = out or Path("runs") / f"{plan.name}-search"
     try:
         with _progress(quiet) as shown, _stoppable(shown) as progress, _usage():

@@ -174,7 +174,7 @@ def evaluate(
                 progress(tally)
 
         try:
-            for task, answer in engine.map(_row, tasks()):
+            for task, answer in engine.map(_row, tasks(), group=lambda task: task.number):
                 row = answer if isinstance(answer, Row) else _failed(task, answer)
                 store.add([row])
                 rows[row.key] = row

@@ -82,7 +82,13 @@ def content(value: Any) -> Any:
 
 def scene(scenario: Scenario, folder: Path, code: str) -> Scene:
     """`experiment.render_scene`, or what it gave before for the same scene, seed and duration."""
-    key = {
+    key = scene_key(scenario, code)
+    return _unpacked(_shared(key, lambda: _packed(experiment.render_scene(scenario)), folder))
+
+
+def scene_key(scenario: Scenario, code: str) -> dict[str, Any]:
+    """All that a scene comes of."""
+    return {
         "what": "scene",
         "code": code,
         "scene": content(scenario.scene),
@@ -90,7 +96,6 @@ def scene(scenario: Scenario, folder: Path, code: str) -> Scene:
         "duration_s": scenario.duration_s,
         "sample_rate_hz": scenario.sample_rate_hz,
     }
-    return _unpacked(_shared(key, lambda: _packed(experiment.render_scene(scenario)), folder))
 
 
 def timeline(scenario: Scenario, folder: Path, code: str) -> Timeline:

@@ -60,7 +60,7 @@ def search(
     from optuna.trial import TrialState
 
     whole = Tally(0)
-    with open_table(plan, folder) as store, Engine(jobs, cluster) as engine:
+    with open_table(plan, folder) as store, Engine(jobs, cluster, plan.time_limit_s) as engine:
         try:
             for start in range(0, trials, GENERATION):
                 asked = [study.ask() for _ in range(min(GENERATION, trials - start))]

@@ -20,7 +20,7 @@ from hasim import experiment, result, run_cache
 from hasim.axes import Plan, Settings, settings_key
 from hasim.cache import content_hash
 from hasim.engine import Engine
-from hasim.run_cache import RowCache, code_hash, content, row_key
+from hasim.run_cache import RowCache, code_hash, content, row_key, scene_key
 from hasim.scenario import Scenario, ScenarioError, canonical_json
 from hasim.store import Row, Store, read
 
@@ -66,7 +66,7 @@ def sweep(
         InputError: the table cannot be used, or the cluster does not answer.
         OSError: no room or no right to write.
     """
-    with open_table(plan, folder) as store, Engine(jobs, cluster) as engine:
+    with open_table(plan, folder) as store, Engine(jobs, cluster, plan.time_limit_s) as engine:
         try:
             return complete(
                 plan, cases(plan), store, engine, cache_folder, progress, retry_failed=retry_failed
@@ -109,7 +109,8 @@ def complete(
         if not tasks:
             return tally
         # A cluster's workers may have another hasim installed; those here have this one.
-        for task, answer in engine.map(_checked_row if engine.cluster else _row, tasks):
+        work = _checked_row if engine.cluster else _row
+        for task, answer in engine.map(work, tasks, group=lambda task: task.scene):
             row, lost = _as_row(task, answer), isinstance(answer, BaseException)
             store.add([row])
             if not row.error:
@@ -184,6 +185,7 @@ class Task:
     settings: Settings
     seed: int
     scenario: str  # canonical JSON
+    scene: str  # hash of what its scene comes of: tasks with the same one share it
     key: str  # of the row in the cache
     code: str  # hash of the code that makes the row
     cache_folder: str
@@ -280,8 +282,8 @@ def _not_in_cache(
             if len(ready) >= 100:
                 store_ready()
             continue
-        text = canonical_json(scenario)
-        yield Task(settings, seed, text, key, code, str(cache_folder))
+        text, scene = canonical_json(scenario), content_hash(scene_key(scenario, code))
+        yield Task(settings, seed, text, scene, key, code, str(cache_folder))
     store_ready()
 
 

@@ -61,7 +61,7 @@ FLOORS = (
     {"metrics"},  # judges
     {
         *("scenario", "mistakes", "overrides", "experiment", "result", "table", "plots"),
-        *("axes", "store", "run_cache", "engine", "sweep", "search", "paired", "pareto"),
+        *("axes", "store", "run_cache", "apart", "engine", "sweep", "search", "paired", "pareto"),
         *("test_set", "evaluate", "budget", "recipe_file"),
         *("report", "reproduce", "trace", "pcapng", "explain", "fit"),
     },  # studies

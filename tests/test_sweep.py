@@ -19,11 +19,13 @@ from typer.testing import CliRunner
 
 from hasim import axes, experiment, run_cache, store
 from hasim import sweep as sweeps
+from hasim.apart import ProcessDied, TimeLimit
 from hasim.axes import Axis
 from hasim.cli import app
-from hasim.engine import Engine, WorkerLost
+from hasim.engine import Engine, WorkerLost, _Waiting
 from hasim.scenario import ScenarioError
 from hasim.spec import InputError, LimitError
+from tests.odd_work import obey, row_or_none_ever
 
 TINY = """
 name: tiny
@@ -317,6 +319,47 @@ def test_what_breaks_in_a_run_is_a_row_until_it_is_cured(tiny, tmp_path, monkeyp
     assert "failed" not in (tmp_path / "out" / "results.csv").read_text()
 
 
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_point_over_the_time_limit_is_a_failed_row(tiny, tmp_path, monkeypatch, jobs):
+    honest = sweeps._row
+    monkeypatch.setattr(sweeps, "_row", row_or_none_ever)
+    plan = axes.plan(tiny, over=["algorithm.mu=1,2,3"], time_limit_s=1)
+    tally = sweeps.sweep(plan, tmp_path / "out", jobs=jobs)
+    assert tally == sweeps.Tally(cases=3, computed=3, failed=1)
+    rows = store.read(tmp_path / "out").rows
+    said = {(row.settings["algorithm.mu"], row.error) for row in rows}
+    assert said == {(1, ""), (2, "TimeLimit: took longer than the limit of 1 s"), (3, "")}
+    assert os.getpid() not in {row.numbers["pid"] for row in rows if not row.error}
+    # not again, unless asked
+    assert sweeps.sweep(plan, tmp_path / "out", jobs=jobs).computed == 0
+    monkeypatch.setattr(sweeps, "_row", honest)
+    plan = axes.plan(tiny, over=["algorithm.mu=1,2,3"])
+    again = sweeps.sweep(plan, tmp_path / "out", retry_failed=True)
+    assert again == sweeps.Tally(cases=3, stored=2, computed=1)
+
+
+def test_rows_within_the_time_limit_are_the_same(tiny, tmp_path):
+    free = axes.plan(tiny, over=OVER)
+    limited = axes.plan(tiny, over=OVER, time_limit_s=100)
+    tables = []
+    for name, plan in (("a", free), ("b", limited)):
+        tally = sweeps.sweep(plan, tmp_path / name, cache_folder=tmp_path / f"cache_{name}")
+        assert tally == sweeps.Tally(cases=4, computed=4)
+        tables.append((tmp_path / name / "results.csv").read_bytes())
+    assert tables[0] == tables[1]
+
+
+def test_the_time_limit_of_a_sweep_file_gives_way_to_the_command_lines(tiny, tmp_path):
+    file = tmp_path / "study.yaml"
+    file.write_text("scenario: tiny.yaml\ntime_limit_s: 5\n")
+    assert axes.plan(tiny).time_limit_s is None
+    assert axes.plan(file).time_limit_s == 5
+    assert axes.plan(file, time_limit_s=0.5).time_limit_s == 0.5
+    file.write_text("scenario: tiny.yaml\ntime_limit_s: 0\n")
+    with pytest.raises(ScenarioError, match=r"time_limit_s: too small \(got 0\)"):
+        axes.plan(file)
+
+
 def test_another_scenario_does_not_go_into_the_same_table(tiny, tmp_path):
     sweeps.sweep(axes.plan(tiny, over=["algorithm.mu=1,2"]), tmp_path / "out")
     with pytest.raises(InputError, match="holds 2 rows of another scenario"):
@@ -410,6 +453,43 @@ def _deadly(number: int) -> int:
     if number == 3:
         os._exit(1)
     return number
+
+
+@pytest.mark.parametrize(("order", "fate"), [("sleep", TimeLimit), ("leave", ProcessDied)])
+def test_a_task_over_its_time_is_answered_by_an_error(order, fate):
+    with Engine(1, time_limit_s=1) as engine:
+        answers = dict(engine.map(obey, [order, "this", "that"]))
+    assert isinstance(answers.pop(order), fate)
+    assert answers == {"this": "this", "that": "that"}
+
+
+def _order(tasks: str, workers: int) -> str:
+    """Tasks as they are begun, if all take equally long; `a1` is of the group a."""
+    waiting, running, begun = _Waiting(tasks.split(), lambda task: task[0]), [], []
+    while waiting or running:
+        after = running.pop(0) if len(running) == workers or not waiting else None
+        if waiting:
+            running.append(waiting.next(after, running))
+            begun.append(running[-1])
+    return " ".join(begun)
+
+
+def test_a_worker_stays_at_a_group_and_meets_no_other_there():
+    assert _order("a1 a2 b1 b2 c1 c2", 1) == "a1 a2 b1 b2 c1 c2"
+    assert _order("a1 a2 b1 b2 c1 c2 c3", 2) == "a1 b1 a2 b2 c1 c2 c3"
+    assert _order("a1 a2 a3 a4 b1", 2) == "a1 b1 a2 a3 a4"  # helps where most is left
+    assert _order("a1 b1 a2 b2 a3", 2) == "a1 b1 a2 b2 a3"
+
+
+def test_a_task_that_was_forgotten_comes_next_in_its_group():
+    waiting = _Waiting(["a1", "a2"], lambda task: task[0])
+    first = waiting.next(None, [])
+    waiting.put_back(first)
+    assert [waiting.next(None, []), waiting.next("a1", [])] == ["a1", "a2"]
+    waiting.put_back("a2")  # the only one left
+    assert waiting
+    assert waiting.next(None, []) == "a2"
+    assert not waiting
 
 
 def test_one_job_is_this_process():
