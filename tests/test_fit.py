@@ -96,7 +96,7 @@ def test_case_34_weights_may_lie_in_nvm_and_nothing_else_may():
     assert Ledger(items, device.ram_kb, device.nvm_kb).fits
     alone = tuple(type(item)(item.name, item.bytes, "ram") for item in items)
     assert not Ledger(alone, device.ram_kb, device.nvm_kb).fits
-    assert all(item.region == "ram" for item in items if "state" in item.name)
+    assert all(item.region == "ram" for item in items if "lstm_" in item.name)
 
 
 def test_floating_point_weights_are_short_of_nvm():

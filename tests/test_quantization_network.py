@@ -181,6 +181,7 @@ def test_exceptions_change_what_they_name() -> None:
     assert bits["lstm.weight_ih_l0"] == 8
     rows = small.network.get_submodule("lstm.quantisers.weight_hh_l1")(network.lstm.weight_hh_l1)
     assert all(len(row.unique()) <= 8 for row in rows)
+    assert torch.equal(small.network.get_submodule("dense").weight, network.dense.weight)
     points = {"cell": 16, "layer_1.cell": 5}
     spec = QuantisationSpec(bits=points)  # type: ignore[arg-type]
     found = {name: q.bits for name, q in quantised(network, spec).points().items()}
@@ -202,6 +203,13 @@ def test_exceptions_for_nothing_are_errors(scheme: str, name: str) -> None:
 def test_two_numbers_of_the_mix_have_at_least_eight_bits() -> None:
     spec = QuantisationSpec(weights=2)
     assert (spec.of_weights("mix.weight"), spec.of_weights("dense.weight")) == (8, 2)
+    network, _ = network_and_input(SPECS[1])
+    torch.nn.init.uniform_(network.mix.weight)
+    small = quantised(network, spec)
+    rounded = small.network.get_submodule("mix").weight
+    step = network.mix.weight.abs().max() * 2 / 255
+    assert ((rounded - network.mix.weight).abs() <= step / 2 * 1.0001).all()
+    assert len(small.network.get_submodule("dense").weight[0].unique()) <= 4
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.kind + str(getattr(s, "groups", "")))

@@ -147,7 +147,7 @@ class QuantisedLinear(nn.Module):
     def __init__(self, linear: nn.Linear, name: str, spec: QuantisationSpec, last: bool) -> None:
         super().__init__()
         self.linear = linear
-        self.quantiser = _weight_quantiser(linear.weight, name, spec)
+        self.quantiser = _weight_quantiser(linear.weight, f"{name}.weight", spec)
         self.entering: RuntimeQuantiser | None = None
         self.leaving: ActivationQuantiser | None = None
         bits = spec.of_point("dense")
