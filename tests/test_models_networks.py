@@ -13,10 +13,12 @@ from hasim.models.weights import MaskNetwork, NetworkSpec, build
 
 SPECS: list[NetworkSpec] = [
     SnDnnSpec(),
-    SnDnnSpec(layer_norm=True, head_activation="gelu", compression=1.0),
+    SnDnnSpec(memory_frames=0, head_activation="gelu", compression=1.0),
     MnDnnSpec(),
+    MnDnnSpec(memory_frames=0),
     *(CompactMnDnnSpec(groups=g) for g in (1, 2, 4, 6, 8, 10)),
     CompactMnDnnSpec(groups=8, norm="after_erb", sigmoid="after_inverse", bands="mean"),
+    CompactMnDnnSpec(groups=2, memory_frames=3),
 ]
 
 
@@ -119,11 +121,11 @@ def test_calibration_standardises_what_the_first_layer_sees(spec: NetworkSpec) -
     x = x * torch.linspace(0.1, 3, 257, dtype=x.dtype)  # a coloured spectrum
     network.calibrate(x)
     if isinstance(network, SnDnn):
-        features = (network._compressed(x[:, 0]) - network.mean) * network.scale
+        features = (network.norm(network._compressed(x[:, 0]))[0] - network.mean) * network.scale
     elif isinstance(network, MnDnn):
-        features = network.norm(network._mixed(x))
+        features, _ = network.norm(network._mixed(x))
     else:
-        features = network._normalised(x)
+        features, _ = network._normalised(x, None)
     zero = torch.zeros(features.shape[-1], dtype=x.dtype)
     torch.testing.assert_close(features.mean((0, 1)), zero, rtol=0, atol=1e-9)
     # LayerNorm's own normalisation keeps 1e-5 under its root
@@ -138,11 +140,15 @@ def test_against_a_literal_lstm() -> None:
         return 1 / (1 + np.exp(-v))
 
     h, c = np.zeros((3, 3, 128)), np.zeros((3, 3, 128))
+    past: list[tuple[np.ndarray, np.ndarray]] = []
     for n in range(5):
         v = (network.gain * x[:, :, n].numpy() + 1e-3) ** 0.3
         v = p["mix.weight"].reshape(2) @ v + p["mix.bias"]
         v = nn.functional.gelu(torch.tensor(v)).numpy()
-        v = (v - v.mean(-1, keepdims=True)) / np.sqrt(v.var(-1, keepdims=True) + 1e-5)
+        past.append((v.mean(-1, keepdims=True), (v**2).mean(-1, keepdims=True)))
+        fading = np.exp(-np.arange(n, -1, -1) / 125)
+        mean, square = np.tensordot(fading / fading.sum(), np.array(past), axes=1)
+        v = (v - mean) / np.sqrt(square - mean**2 + 1e-5)
         v = v * p["norm.weight"] + p["norm.bias"]
         for k in range(3):
             gates = v @ p[f"lstm.weight_ih_l{k}"].T + p[f"lstm.bias_ih_l{k}"]

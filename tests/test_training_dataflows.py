@@ -12,7 +12,7 @@ from hasim.models.compact_mn_dnn import CompactMnDnn, CompactMnDnnSpec
 from hasim.models.estimator import estimator
 from hasim.models.mn_dnn import MnDnn
 from hasim.models.sn_dnn import SnDnn
-from hasim.nodes import InvertedDagger, InvertedStar, MnTango, Tango
+from hasim.nodes import InvertedDagger, InvertedStar, Local, MnTango, Tango
 from hasim.stft import FrontEndSpec, analyse
 from hasim.training.dataflows import NETWORKS, Algorithm, other_ear, run
 from hasim.training.sdw_mwf import enhance
@@ -86,6 +86,7 @@ def test_tango_by_hand_one_ear_at_a_time() -> None:
         ("tango", Tango),
         ("inverted_dagger", InvertedDagger),
         ("inverted_star", InvertedStar),
+        ("local", Local),
     ],
 )
 def test_the_same_sound_as_the_node(

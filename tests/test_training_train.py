@@ -128,19 +128,54 @@ def test_two_stage_variants_train_both_networks(folder: Path, algorithm: str) ->
         )
 
 
-def test_the_learning_rate_falls_where_nothing_improves(folder: Path) -> None:
-    recipe = TINY.model_copy(
-        update={"patience": 2, "smallest_learning_rate": 2e-4, "mask_only_epochs": 0}
-    )
+def test_the_learning_rate_rises_and_falls_in_each_stage(folder: Path) -> None:
+    recipe = TINY.model_copy(update={"epochs": 5, "batches_per_epoch": 100, "mask_only_epochs": 2})
     trainer = train.Trainer(recipe, train.load(folder), torch.device("cpu"))
-    assert trainer._watch(1.0, may_slow=True)
-    for _ in range(2):
-        assert not trainer._watch(1.1, may_slow=True)
-    assert trainer.learning_rate == pytest.approx(2.5e-4)
-    assert not trainer.finished
-    for _ in range(2):
-        trainer._watch(1.2, may_slow=True)
-    assert trainer.finished
+    rates = []
+    while not trainer.finished:
+        rates += [trainer.learning_rate(index) for index in range(trainer.batches)]
+        trainer.epochs_done += 1
+    stages = (rates[:200], 2e-3), (rates[200:], 5e-4)
+    for stage, largest in stages:
+        assert stage[0] == pytest.approx(largest / 50, rel=1e-3)
+        assert max(stage) == pytest.approx(largest, rel=0.15)  # of a stage of only 200 batches
+        assert stage[-1] == pytest.approx(0.02 * largest, rel=0.02)
+        assert stage.index(max(stage)) in range(40, 60)
+
+
+def test_a_run_begins_with_the_weights_of_another(folder: Path) -> None:
+    train.train(TINY, folder, folder / "first", progress=None)
+    for name in ("first/mask_only", "first/mn_dnn.safetensors"):
+        recipe = TINY.model_copy(update={"name": "second", "start_from": {"mn_dnn": Path(name)}})
+        trainer = train.Trainer(recipe, train.load(folder), torch.device("cpu"), folder)
+        file = folder / name / "mn_dnn.safetensors" if name.endswith("only") else folder / name
+        for key, value in load_weights(file).state_dict().items():
+            assert torch.equal(value, trainer.networks["mn_dnn"].state_dict()[key])
+    cards = [read_card(folder / "first" / k) for k in ("mask_only/mn_dnn.safetensors",)]
+    assert cards[0]["objective"] == "mask"
+    assert read_card(folder / "first" / "mn_dnn.safetensors")["objective"] == "task"
+
+
+def test_weights_of_another_network_are_no_start(folder: Path) -> None:
+    train.train(TINY.model_copy(update={"epochs": 1}), folder, folder / "first", progress=None)
+    recipe = TINY.model_copy(
+        update={"mn_dnn": CompactMnDnnSpec(groups=4), "start_from": {"mn_dnn": Path("first")}}
+    )
+    with pytest.raises(ValueError, match=r"start_from\.mn_dnn: .*groups=8.*groups=4"):
+        train.Trainer(recipe, train.load(folder), torch.device("cpu"), folder)
+
+
+def test_reduced_precision_learns_too(folder: Path) -> None:
+    recipe = TINY.model_copy(update={"bfloat16": True})
+    trainer = train.Trainer(recipe, train.load(folder), torch.device("cpu"))
+    entries = [trainer.epoch(lambda *_: None) for _ in range(2)]
+    exact = train.Trainer(TINY, train.load(folder), torch.device("cpu"))
+    for entry in entries:
+        other = exact.epoch(lambda *_: None)
+        for name, value in other["training"].items():
+            # eight bits of mantissa in products: parts in a hundred of a loss
+            assert entry["training"][name] == pytest.approx(value, rel=0.03)
+            assert entry["training"][name] != value
 
 
 def test_the_gain_through_the_gevd_filter(folder: Path) -> None:
@@ -159,9 +194,9 @@ def test_another_recipe_in_the_same_folder_is_refused(folder: Path) -> None:
     train.train(TINY.model_copy(update={"epochs": 1}), folder, folder / "run", progress=None)
     with pytest.raises(ValueError, match="holds a run of another recipe"):
         train.train(TINY.model_copy(update={"seed": 1}), folder, folder / "run", progress=None)
-    more = TINY.model_copy(update={"epochs": 2})
-    train.train(more, folder, folder / "run", progress=None)  # may be trained for longer
-    assert len((folder / "run" / "log.jsonl").read_text().splitlines()) == 2
+    log = (folder / "run" / "log.jsonl").read_text()
+    train.train(TINY.model_copy(update={"epochs": 1}), folder, folder / "run", progress=None)
+    assert (folder / "run" / "log.jsonl").read_text() == log  # done, nothing to do
 
 
 def test_a_bank_is_loaded_from_its_folder(tmp_path: Path) -> None:

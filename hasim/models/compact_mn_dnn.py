@@ -18,9 +18,11 @@ from torch.nn.functional import gelu
 
 from hasim.erb import erb_bank, row_normalised
 from hasim.models.cost import LINEAR_BINS, WIDTH
+from hasim.models.level_norm import LevelNorm
 from hasim.spec import Spec
 
-State = tuple[Tensor, Tensor]  # h, c, each (layer, batch, width)
+Pair = tuple[Tensor, Tensor]  # h, c
+State = tuple[Tensor, Tensor, Tensor]  # h, c (layer, batch, width), sums of LevelNorm (batch, 3)
 
 
 class CompactMnDnnSpec(Spec):
@@ -31,7 +33,7 @@ class CompactMnDnnSpec(Spec):
     """LSTM groups; 6 and 10 change the width to 126 and 130, as the paper's costs show."""
     bins: int = Field(257, ge=2)
     norm: Literal["before_erb", "after_erb"] = "before_erb"
-    """Where GELU and LayerNorm stand; the paper says "after the point-wise layer"."""
+    """Where GELU and the normalisation stand; the paper says "after the point-wise layer"."""
     bands: Literal["sum", "mean"] = "sum"
     """Band features as sums over their bins (they grow with the width) or weighted means."""
     sigmoid: Literal["before_inverse", "after_inverse"] = "before_inverse"
@@ -42,10 +44,12 @@ class CompactMnDnnSpec(Spec):
     """Level (root mean square, full scale 1) at which white noise has features of about 1."""
     compression: float = Field(0.3, gt=0, le=1)
     """Exponent on the scaled magnitudes; 1 is the paper's plain magnitude."""
+    memory_frames: float = Field(125.0, ge=0)
+    """Time constant over which features are normalised; 0 is LayerNorm, each frame by itself."""
 
 
 class CompactMnDnn(nn.Module):
-    """Mix, GELU, LayerNorm, ERB, 2 x grouped LSTM, dense, sigmoid, inverse ERB.
+    """Mix, GELU, LevelNorm, ERB, 2 x grouped LSTM, dense, sigmoid, inverse ERB.
 
     172 674, 107 138, 82 658, 74 370, 69 930 MACs per frame with 2, 4, 6, 8, 10 groups.
     """
@@ -66,7 +70,8 @@ class CompactMnDnn(nn.Module):
         self.register_buffer("bank", torch.tensor(analysis.T).float(), persistent=False)
         self.register_buffer("synthesis", torch.tensor(bank).float(), persistent=False)
         self.mix = nn.Linear(2, 1)  # over channels, the same in every bin
-        self.norm = nn.LayerNorm(spec.bins if spec.norm == "before_erb" else width)
+        size = spec.bins if spec.norm == "before_erb" else width
+        self.norm = LevelNorm(size, spec.memory_frames)
         self.layers = nn.ModuleList(GroupedLstm(width, groups) for _ in range(2))
         self.dense = nn.Linear(width, width)
         # Start from the own ear alone: two random weights may both be negative, and GELU then
@@ -86,33 +91,34 @@ class CompactMnDnn(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, magnitude: Tensor) -> None:
-        """Start LayerNorm so that on a batch (batch, 2, frame, bin) its outputs are standardised.
+        """Start LevelNorm so that on a batch (batch, 2, frame, bin) its outputs are standardised.
 
         For a network not yet trained. Otherwise what changes from frame to frame is small beside
         the average spectrum, and the LSTM needs some hundred steps to find it.
         """
-        x = self._normalised(magnitude)
+        x, _ = self._normalised(magnitude, None)
         self.norm.weight.copy_(1 / x.std((0, 1)).clamp_min(1e-3))
         self.norm.bias.copy_(-x.mean((0, 1)) * self.norm.weight)
 
-    def _normalised(self, magnitude: Tensor) -> Tensor:
-        """Compressed, mixed, through GELU and LayerNorm, in bins or in bands as `norm` says."""
+    def _normalised(self, magnitude: Tensor, sums: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Compressed, mixed, through GELU and LevelNorm, in bins or in bands as `norm` says."""
         # The small constant keeps the slope finite in silence (-60 dB below the nominal level).
         x = (self.gain * magnitude + 1e-3) ** self.spec.compression  # (batch, 2, frame, bin)
         # Written out: a matrix product over so few channels would first copy everything.
         own, other = self.mix.weight[0]
         x = own * x[:, 0] + other * x[:, 1] + self.mix.bias  # (batch, frame, bin)
-        return self.norm(gelu(x if self.spec.norm == "before_erb" else self.analyse(x)))
+        return self.norm(gelu(x if self.spec.norm == "before_erb" else self.analyse(x)), sums)
 
     def _run(self, magnitude: Tensor, state: State | None) -> tuple[Tensor, State]:
-        x = self._normalised(magnitude)
+        before, sums = (None, None) if state is None else (state[:2], state[2])
+        x, sums = self._normalised(magnitude, sums)
         if self.spec.norm == "before_erb":
             x = self.analyse(x)  # (batch, frame, width)
-        x, state = self._recur(x, state)  # (batch, frame, width)
+        x, (h, c) = self._recur(x, before)  # (batch, frame, width)
         x = self.dense(x)
         if self.spec.sigmoid == "before_inverse":
-            return self.synthesise(torch.sigmoid(x)), state  # (batch, frame, bin)
-        return torch.sigmoid(self.synthesise(x)), state
+            return self.synthesise(torch.sigmoid(x)), (h, c, sums)  # (batch, frame, bin)
+        return torch.sigmoid(self.synthesise(x)), (h, c, sums)
 
     def analyse(self, x: Tensor) -> Tensor:
         """Bins (..., bin) to linear bins and ERB bands (..., width)."""
@@ -122,7 +128,7 @@ class CompactMnDnn(nn.Module):
         """Linear bins and ERB bands (..., width) back to bins (..., bin)."""
         return torch.cat([x[..., :LINEAR_BINS], x[..., LINEAR_BINS:] @ self.synthesis], dim=-1)
 
-    def _recur(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def _recur(self, x: Tensor, state: Pair | None) -> tuple[Tensor, Pair]:
         """Two grouped layers; between them, not after the second, the groups are interleaved."""
         hidden, cells = [], []
         for index, layer in enumerate(self.layers):
@@ -141,10 +147,14 @@ class GroupedLstm(nn.ModuleList):
     def __init__(self, width: int, groups: int) -> None:
         size = width // groups
         super().__init__(nn.LSTM(size, size, batch_first=True) for _ in range(groups))
+        # Forget gates begin open, so that the LSTM remembers from its first steps on (Jozefowicz,
+        # Zaremba and Sutskever 2015).
+        for lstm in self:
+            nn.init.ones_(lstm.bias_ih_l0.data[size : 2 * size])  # type: ignore[union-attr, operator]
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, state: Pair | None = None) -> tuple[Tensor, Pair]:
         """Outputs (batch, frame, width) and state, each (1, batch, width)."""
-        befores: list[State | None] = [None] * len(self)
+        befores: list[Pair | None] = [None] * len(self)
         if state is not None:
             h, c = (s.chunk(len(self), dim=-1) for s in state)
             befores = [(a.contiguous(), b.contiguous()) for a, b in zip(h, c, strict=True)]

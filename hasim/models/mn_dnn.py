@@ -16,9 +16,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
+from hasim.models.level_norm import LevelNorm
 from hasim.spec import Spec
 
-State = tuple[Tensor, Tensor]  # h, c, each (layer, batch, hidden)
+State = tuple[Tensor, Tensor, Tensor]  # h, c (layer, batch, hidden), sums of LevelNorm (batch, 3)
 
 
 class MnDnnSpec(Spec):
@@ -32,10 +33,12 @@ class MnDnnSpec(Spec):
     """Level (root mean square, full scale 1) at which white noise has features of about 1."""
     compression: float = Field(0.3, gt=0, le=1)
     """Exponent on the scaled magnitudes; 1 is the paper's plain magnitude."""
+    memory_frames: float = Field(125.0, ge=0)
+    """Time constant over which features are normalised; 0 is LayerNorm, each frame by itself."""
 
 
 class MnDnn(nn.Module):
-    """1x1 mix, GELU, LayerNorm, 3 x LSTM(128), 128 -> 257, sigmoid: 492 674 MACs per frame."""
+    """1x1 mix, GELU, LevelNorm, 3 x LSTM(128), 128 -> 257, sigmoid: 492 674 MACs per frame."""
 
     def __init__(self, spec: MnDnnSpec | None = None) -> None:
         super().__init__()
@@ -44,8 +47,13 @@ class MnDnn(nn.Module):
         # magnitudes of sqrt(192). One multiplication per bin that a device merges with its gain.
         self.gain = 10 ** (-spec.level_dbfs / 20) / math.sqrt(192)
         self.mix = nn.Linear(2, 1)  # over channels, the same in every bin
-        self.norm = nn.LayerNorm(spec.bins)
+        self.norm = LevelNorm(spec.bins, spec.memory_frames)
         self.lstm = nn.LSTM(spec.bins, spec.hidden, spec.layers, batch_first=True)
+        # Forget gates begin open, so that the LSTM remembers from its first steps on (Jozefowicz,
+        # Zaremba and Sutskever 2015).
+        for layer in range(spec.layers):
+            bias = getattr(self.lstm, f"bias_ih_l{layer}")
+            nn.init.ones_(bias.data[spec.hidden : 2 * spec.hidden])
         self.dense = nn.Linear(spec.hidden, spec.bins)
         # Start from the own ear alone: two random weights may both be negative, and GELU then
         # passes next to nothing.
@@ -64,12 +72,12 @@ class MnDnn(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, magnitude: Tensor) -> None:
-        """Start LayerNorm so that on a batch (batch, 2, frame, bin) its outputs are standardised.
+        """Start LevelNorm so that on a batch (batch, 2, frame, bin) its outputs are standardised.
 
         For a network not yet trained. Otherwise what changes from frame to frame is small beside
         the average spectrum, and the LSTM needs some hundred steps to find it.
         """
-        x = self.norm(self._mixed(magnitude))
+        x, _ = self.norm(self._mixed(magnitude))
         self.norm.weight.copy_(1 / x.std((0, 1)).clamp_min(1e-3))
         self.norm.bias.copy_(-x.mean((0, 1)) * self.norm.weight)
 
@@ -82,6 +90,7 @@ class MnDnn(nn.Module):
         return gelu(own * x[:, 0] + other * x[:, 1] + self.mix.bias)
 
     def _run(self, magnitude: Tensor, state: State | None) -> tuple[Tensor, State]:
-        x = self.norm(self._mixed(magnitude))  # (batch, frame, bin)
-        x, state = self.lstm(x, state)  # (batch, frame, hidden)
-        return torch.sigmoid(self.dense(x)), state  # (batch, frame, bin)
+        before, sums = (None, None) if state is None else (state[:2], state[2])
+        x, sums = self.norm(self._mixed(magnitude), sums)  # (batch, frame, bin)
+        x, (h, c) = self.lstm(x, before)  # (batch, frame, hidden)
+        return torch.sigmoid(self.dense(x)), (h, c, sums)  # (batch, frame, bin)

@@ -14,9 +14,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from hasim.models.level_norm import LevelNorm
 from hasim.spec import Spec
 
-State = tuple[Tensor, Tensor]  # h, c, each (layer, batch, hidden)
+State = tuple[Tensor, Tensor, Tensor]  # h, c (layer, batch, hidden), sums of LevelNorm (batch, 3)
 
 
 class SnDnnSpec(Spec):
@@ -29,8 +30,9 @@ class SnDnnSpec(Spec):
     head: int = Field(256, ge=1)
     head_activation: Literal["relu", "gelu"] = "relu"
     """Between the two dense layers; not stated in the paper."""
-    layer_norm: bool = False
-    """Normalise the features of each frame; without it the parameter count is the paper's."""
+    memory_frames: float = Field(125.0, ge=0)
+    """Time constant over which features are normalised; 0 normalises each frame by itself. There is
+    nothing to train in it: the parameter count is the paper's."""
     level_dbfs: float = Field(-35.0, ge=-120, le=20)
     """Level (root mean square, full scale 1) at which white noise has features of about 1."""
     compression: float = Field(0.3, gt=0, le=1)
@@ -55,8 +57,13 @@ class SnDnn(nn.Module):
         self.gain = 10 ** (-spec.level_dbfs / 20) / math.sqrt(192)
         self.register_buffer("mean", torch.zeros(spec.bins))
         self.register_buffer("scale", torch.ones(spec.bins))
-        self.norm = nn.LayerNorm(spec.bins) if spec.layer_norm else nn.Identity()
+        self.norm = LevelNorm(spec.bins, spec.memory_frames, affine=False)
         self.lstm = nn.LSTM(spec.bins, spec.hidden, spec.layers, batch_first=True)
+        # Forget gates begin open, so that the LSTM remembers from its first steps on (Jozefowicz,
+        # Zaremba and Sutskever 2015).
+        for layer in range(spec.layers):
+            bias = getattr(self.lstm, f"bias_ih_l{layer}")
+            nn.init.ones_(bias.data[spec.hidden : 2 * spec.hidden])
         self.head = nn.Sequential(
             nn.Linear(spec.hidden, spec.head),
             nn.ReLU() if spec.head_activation == "relu" else nn.GELU(),
@@ -75,7 +82,7 @@ class SnDnn(nn.Module):
     @torch.no_grad()
     def calibrate(self, magnitude: Tensor) -> None:
         """Fix the standardisation to a batch (batch, 1, frame, bin), before training."""
-        features = self._compressed(magnitude[:, 0])
+        features, _ = self.norm(self._compressed(magnitude[:, 0]))
         self.mean.copy_(features.mean((0, 1)))
         self.scale.copy_(1 / features.std((0, 1)).clamp_min(1e-3))
 
@@ -84,7 +91,7 @@ class SnDnn(nn.Module):
         return (self.gain * x + 1e-3) ** self.spec.compression
 
     def _run(self, magnitude: Tensor, state: State | None) -> tuple[Tensor, State]:
-        x = self._compressed(magnitude[:, 0])  # (batch, frame, bin)
-        x = self.norm((x - self.mean) * self.scale)
-        x, state = self.lstm(x, state)  # (batch, frame, hidden)
-        return torch.sigmoid(self.head(x)), state  # (batch, frame, bin)
+        before, sums = (None, None) if state is None else (state[:2], state[2])
+        x, sums = self.norm(self._compressed(magnitude[:, 0]), sums)  # (batch, frame, bin)
+        x, (h, c) = self.lstm((x - self.mean) * self.scale, before)  # (batch, frame, hidden)
+        return torch.sigmoid(self.head(x)), (h, c, sums)  # (batch, frame, bin)

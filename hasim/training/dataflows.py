@@ -18,13 +18,14 @@ from torch import Tensor, nn
 
 from hasim.training.sdw_mwf import enhance
 
-Algorithm = Literal["mn_tango", "tango", "inverted_dagger", "inverted_star"]
+Algorithm = Literal["mn_tango", "tango", "inverted_dagger", "inverted_star", "local"]
 
 NETWORKS: dict[Algorithm, tuple[str, ...]] = {
     "mn_tango": ("mn_dnn",),
     "tango": ("sn_dnn", "mn_dnn"),
     "inverted_dagger": ("mn_dnn", "sn_dnn"),
     "inverted_star": ("mn_dnn", "sn_dnn"),
+    "local": ("sn_dnn",),
 }
 """Networks of an algorithm in the order of the signal's path; all are trained together."""
 
@@ -51,7 +52,10 @@ def run(
     Without `last_filter` it ends at the last mask, which is all that a mask loss needs.
     """
     reference = mics[:, :, 0]
-    if algorithm == "tango":
+    if algorithm == "local":
+        found = {"sn_dnn": masks(networks["sn_dnn"], reference)}
+        channels = mics
+    elif algorithm == "tango":
         mask_1 = masks(networks["sn_dnn"], reference)
         z = enhance(mics, mask_1, mu, mask_power)
         mask_2 = masks(networks["mn_dnn"], reference, other_ear(z))
@@ -74,7 +78,8 @@ def run(
 def masks(network: nn.Module, *spectra: Tensor) -> Tensor:
     """The network's masks (batch, ear, bin, frame) from one such spectrum per input channel."""
     found = network(features(*spectra))
-    return found.transpose(-1, -2).unflatten(0, (-1, 2))
+    # under reduced precision masks come out of it here
+    return found.to(spectra[0].real.dtype).transpose(-1, -2).unflatten(0, (-1, 2))
 
 
 def features(*spectra: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field, Tag
 
@@ -28,6 +29,9 @@ class Recipe(Spec):
     mn_dnn: MultiNode = MnDnnSpec()
     sn_dnn: SnDnnSpec = SnDnnSpec()
     """Used by all algorithms but `mn_tango`."""
+    start_from: dict[Literal["sn_dnn", "mn_dnn"], Path] = {}
+    """Weights to begin with, a network's file or a folder with it; a relative path starts at the
+    folder in which the run's own folder lies."""
     mix: MixSpec = MixSpec()
     seed: int = Field(0, ge=0)
     epochs: int = Field(60, ge=1)
@@ -37,18 +41,19 @@ class Recipe(Spec):
     """Length of their segments: no covariance needs a long one, and short ones allow more steps."""
     mask_only_learning_rate: float = Field(2e-3, gt=0)
     batches_per_epoch: int = Field(80, ge=1)
-    scenes_per_batch: int = Field(16, ge=1)
+    scenes_per_batch: int = Field(8, ge=1)
     """Scenes at a time; each gives two sequences, one per ear."""
     frames: int = Field(512, ge=16)
     """Length of a segment, over which covariances are averaged: 512 frames are 8.2 s. With
     `mask_only_frames`, an epoch has as many frames in more batches."""
-    validation_batches: int = Field(8, ge=1)
+    validation_batches: int = Field(4, ge=1)
     """Size of the fixed set on which the loss is watched."""
     learning_rate: float = Field(5e-4, gt=0)
-    patience: int = Field(6, ge=1)
-    """Epochs without a better validation loss before the learning rate is halved."""
-    smallest_learning_rate: float = Field(3e-5, gt=0)
-    """Training ends when the learning rate falls below."""
+    """Largest one of the epochs with the last filter. In both stages the rate rises in the first 50
+    batches and falls along a cosine to 2 % at the end."""
+    bfloat16: bool = False
+    """Compute the networks' matrix products with 8 bits of mantissa, weights and sums in float32:
+    twice as fast where the processor has instructions for it, far slower where it has not."""
     clip_norm: float = Field(1.0, gt=0)
     """Largest norm of a gradient; longer ones are shortened."""
     alpha: float = Field(0.3, ge=0, le=1)

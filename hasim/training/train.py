@@ -34,14 +34,15 @@ def train(
 ) -> None:
     """Train `recipe` on the set in the folder `data`, with results and checkpoints in `out`.
 
-    Goes on where a run in `out` was stopped. `device` None takes CUDA where there is one.
+    Goes on where a run in `out` was stopped. What the mask loss alone came to, before the epochs
+    with the last filter, stays in the folder `mask_only`. `device` None takes CUDA where there is one.
     ValueError where `out` holds the run of another recipe, or CUDA is asked for and not there.
     """
     _keep_memory()
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device: cuda is not available here; leave it out or give cpu")
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    trainer = Trainer(recipe, load(data), chosen)
+    trainer = Trainer(recipe, load(data), chosen, out.parent)
     out.mkdir(parents=True, exist_ok=True)
     _claim(out / "recipe.json", recipe)
     checkpoint, log = out / "checkpoint.pt", out / "log.jsonl"
@@ -49,6 +50,7 @@ def train(
         trainer.restore(torch.load(checkpoint, map_location=chosen, weights_only=True))
     lines = log.read_text().splitlines()[: trainer.epochs_done] if log.exists() else []
     while not trainer.finished:
+        first_stage = trainer.mask_only and recipe.mask_only_epochs < recipe.epochs
         entry = trainer.epoch(_Progress(trainer, progress))
         if entry["improved"]:
             card = {
@@ -59,6 +61,8 @@ def train(
             }
             for name, network in trainer.networks.items():
                 save(network, out / f"{name}.safetensors", card)
+                if first_stage:
+                    save(network, out / "mask_only" / f"{name}.safetensors", card)
         lines.append(json.dumps(entry))
         # The log first: a line without its checkpoint is cut off again when the run goes on.
         _write(log, lambda part: part.write_text("\n".join(lines) + "\n"))
@@ -90,7 +94,7 @@ class _Progress:
         print(
             f"\repoch {trainer.epochs_done + 1:3d}/{recipe.epochs} "
             f"batch {batch}/{trainer.batches}  {values}  {frames / epoch_s:.0f} frames/s  "
-            f"at most {left_s / 60:.0f} min left\033[K",
+            f"{left_s / 60:.0f} min left\033[K",
             end="",
             file=self.stream,
             flush=True,
@@ -98,10 +102,9 @@ class _Progress:
 
 
 def _claim(path: Path, recipe: Recipe) -> None:
-    """Write the recipe, unless the folder belongs to another; only `epochs` may differ."""
+    """Write the recipe, unless the folder belongs to another."""
     if path.exists():
-        there = Recipe.model_validate_json(path.read_text())
-        if there.model_copy(update={"epochs": recipe.epochs}) != recipe:
+        if Recipe.model_validate_json(path.read_text()) != recipe:
             raise ValueError(
                 f"{path.parent}: holds a run of another recipe (see {path.name}); "
                 f"give another folder, or the same recipe to go on"

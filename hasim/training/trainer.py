@@ -6,16 +6,18 @@ those that would have come without it.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hasim import filters
-from hasim.models.weights import MaskNetwork, build
+from hasim.models.weights import MaskNetwork, build, load
 from hasim.training.data import Bank
 from hasim.training.dataflows import NETWORKS, Flow, features, other_ear, run
 from hasim.training.losses import mask_loss, stft_loss, task_loss
@@ -27,15 +29,23 @@ NOMINAL_LEVEL = 1 / 192**0.5
 """Segments are brought to this level before the STFT loss, so that quiet ones count as much as loud
 ones and the mean square of the target's STFT is about 1 (192 is the energy of the Hann window)."""
 
+WARM_UP_BATCHES = 50
+SMALLEST_RATE = 0.02  # of the largest learning rate, at the end of a stage
+
 VALIDATION = 2**32 - 1
 CALIBRATION = 2**32 - 2
 """In the place of an epoch's number in the seeds of the validation and the calibration batches."""
 
 
 class Trainer:
-    """Networks, optimiser and mixtures of one recipe, and a state to go on from."""
+    """Networks, optimiser and mixtures of one recipe, and a state to go on from.
 
-    def __init__(self, recipe: Recipe, bank: Bank, device: torch.device) -> None:
+    `start_from` is where relative paths of the recipe's `start_from` begin.
+    """
+
+    def __init__(
+        self, recipe: Recipe, bank: Bank, device: torch.device, start_from: Path = Path()
+    ) -> None:
         self.recipe, self.device = recipe, device
         torch.manual_seed(recipe.seed)
         specs = {"sn_dnn": recipe.sn_dnn, "mn_dnn": recipe.mn_dnn}
@@ -45,22 +55,15 @@ class Trainer:
         self.parameters = [p for n in self.networks.values() for p in n.parameters()]
         self.optimiser = torch.optim.Adam(self.parameters)
         self.mixers = {
-            "mask": Mixer(bank, recipe.mix, recipe.mask_only_frames, "training", device),
+            "mask": Mixer(bank, recipe.mix, recipe.mask_only_frames, "training", device, mics=1),
             "task": Mixer(bank, recipe.mix, recipe.frames, "training", device),
             "validation": Mixer(bank, recipe.mix, recipe.frames, "validation", device),
         }
         self._calibrate()
-        self._set_learning_rate(
-            recipe.mask_only_learning_rate if recipe.mask_only_epochs else recipe.learning_rate
-        )
+        for name, path in recipe.start_from.items():
+            self._start(name, start_from / path)
         self.epochs_done = 0
-        self.best: float | None = None  # task loss on the validation set
-        self.epochs_since_best = 0
-
-    @property
-    def learning_rate(self) -> float:
-        """The optimiser's present one."""
-        return float(self.optimiser.param_groups[0]["lr"])
+        self.best: float | None = None  # loss of the stage on the validation set
 
     @property
     def mask_only(self) -> bool:
@@ -76,40 +79,31 @@ class Trainer:
         return recipe.batches_per_epoch
 
     @property
+    def objective(self) -> Literal["mask", "task"]:
+        """Whose gradient the next epoch follows."""
+        return "mask" if self.mask_only else "task"
+
+    @property
     def finished(self) -> bool:
-        """All epochs done, or no better for so long that the learning rate is at its end."""
-        recipe = self.recipe
-        too_slow = not self.mask_only and self.learning_rate < recipe.smallest_learning_rate
-        return self.epochs_done >= recipe.epochs or too_slow
+        """All epochs done."""
+        return self.epochs_done >= self.recipe.epochs
 
     def epoch(self, on_batch: Callable[[int, dict[str, float]], None]) -> dict[str, Any]:
-        """Train one epoch, validate, adapt the learning rate; returns the line of the log."""
-        recipe, number = self.recipe, self.epochs_done
-        objective = "mask" if self.mask_only else "task"
-        if number == recipe.mask_only_epochs:
-            self._set_learning_rate(recipe.learning_rate)
-        rate, begin = self.learning_rate, time.perf_counter()
-        sums: dict[str, float] = {}
-        for index in range(self.batches):
-            rng = np.random.default_rng([recipe.seed, number, index])
-            batch = self.mixers[objective].batch(rng, recipe.scenes_per_batch)
-            losses = self.losses(batch, self.flow(batch, last_filter=objective == "task"))
-            loss = losses[objective]
-            self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
-            if not torch.isfinite(norm):
-                raise FloatingPointError(
-                    f"gradient of epoch {number + 1}, batch {index + 1} is not finite"
-                )
-            self.optimiser.step()
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value.item()
+        """Train one epoch and validate; returns the line of the log."""
+        recipe, objective, batches = self.recipe, self.objective, self.batches
+        begin, sums = time.perf_counter(), dict[str, float]()
+        for index in range(batches):
+            for name, value in self.train_batch(index).items():
+                sums[name] = sums.get(name, 0.0) + value
             on_batch(index + 1, {name: value / (index + 1) for name, value in sums.items()})
         seconds = time.perf_counter() - begin
-        batches = self.batches
+        rate = self.learning_rate(batches - 1)
         validation = self.validate()
-        improved = self._watch(validation["task"], may_slow=not self.mask_only)
+        if self.epochs_done == recipe.mask_only_epochs:
+            self.best = None  # of the stage before
+        improved = self.best is None or validation[objective] < self.best
+        if improved:
+            self.best = validation[objective]
         self.epochs_done += 1
         frames = recipe.batches_per_epoch * recipe.scenes_per_batch * 2 * recipe.frames
         return {
@@ -122,6 +116,37 @@ class Trainer:
             "seconds": round(seconds, 2),
             "frames_per_s": round(frames / seconds),
         }
+
+    def train_batch(self, index: int) -> dict[str, float]:
+        """One step of the present epoch; returns the losses before it."""
+        recipe, objective = self.recipe, self.objective
+        rng = np.random.default_rng([recipe.seed, self.epochs_done, index])
+        batch = self.mixers[objective].batch(rng, recipe.scenes_per_batch)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bfloat16):
+            losses = self.losses(batch, self.flow(batch, last_filter=objective == "task"))
+        self.optimiser.zero_grad(set_to_none=True)
+        losses[objective].backward()
+        norm = nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(
+                f"gradient of epoch {self.epochs_done + 1}, batch {index + 1} is not finite"
+            )
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate(index)
+        self.optimiser.step()
+        return {name: value.item() for name, value in losses.items()}
+
+    def learning_rate(self, index: int) -> float:
+        """That of a batch of the present epoch: up over 50 batches, down along a cosine."""
+        recipe = self.recipe
+        first, last = 0, recipe.mask_only_epochs
+        largest = recipe.mask_only_learning_rate
+        if not self.mask_only:
+            first, last, largest = last, recipe.epochs, recipe.learning_rate
+        done = (self.epochs_done - first) * self.batches + index
+        falling = 0.5 + 0.5 * math.cos(math.pi * done / ((last - first) * self.batches))
+        rising = min(1.0, (done + 1) / WARM_UP_BATCHES)
+        return largest * rising * (SMALLEST_RATE + (1 - SMALLEST_RATE) * falling)
 
     def flow(self, batch: Batch, last_filter: bool = True) -> Flow:
         """What the networks make of a batch."""
@@ -155,19 +180,15 @@ class Trainer:
                 sums[name] = sums.get(name, 0.0) + number
         return {name: value / recipe.validation_batches for name, value in sums.items()}
 
-    def _watch(self, loss: float, may_slow: bool) -> bool:
-        if self.best is None or loss < self.best:
-            self.best, self.epochs_since_best = loss, 0
-            return True
-        self.epochs_since_best += 1
-        if may_slow and self.epochs_since_best >= self.recipe.patience:
-            self.epochs_since_best = 0
-            self._set_learning_rate(self.learning_rate / 2)
-        return False
-
-    def _set_learning_rate(self, rate: float) -> None:
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+    def _start(self, name: str, path: Path) -> None:
+        file = path / f"{name}.safetensors" if path.is_dir() else path
+        network = load(file)
+        if network.spec != self.networks[name].spec:
+            raise ValueError(
+                f"start_from.{name}: {file} holds {network.spec!r}, but the recipe's network is "
+                f"{self.networks[name].spec!r}"
+            )
+        self.networks[name].load_state_dict(network.state_dict())
 
     def _calibrate(self) -> None:
         """Standardise the features of networks that are still to be trained, on one batch."""
@@ -185,7 +206,6 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "epochs_done": self.epochs_done,
             "best": self.best,
-            "epochs_since_best": self.epochs_since_best,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -194,7 +214,6 @@ class Trainer:
             network.load_state_dict(state["networks"][name])
         self.optimiser.load_state_dict(state["optimiser"])
         self.epochs_done, self.best = state["epochs_done"], state["best"]
-        self.epochs_since_best = state["epochs_since_best"]
 
 
 def gevd_gain_db(batch: Batch, flow: Flow, mu: float, mask_power: int) -> float:

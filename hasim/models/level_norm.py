@@ -1,0 +1,55 @@
+"""Normalisation of features by their level over the last seconds, causal and frame by frame.
+
+LayerNorm takes every frame to the same mean and spread over its bins, and with them goes the
+difference between speech and pause. Here mean and spread are averages over the past, forgotten
+with a time constant, so a frame keeps its level relative to what was heard before. Features are
+(batch, frame, bin), sums (batch, 3): of weights, means and mean squares.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+BLOCK_FRAMES = 64  # frames whose averages are one matrix product
+EPSILON = 1e-5  # as in LayerNorm
+
+
+class LevelNorm(nn.Module):
+    """(x - mean) / deviation * weight + bias; mean and deviation over bins and the past.
+
+    `memory_frames` is the time constant of forgetting; 0 is LayerNorm, each frame by itself.
+    Without `affine` there is no weight and no bias.
+    """
+
+    def __init__(self, bins: int, memory_frames: float, affine: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(bins)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(bins)) if affine else None
+        self.keep = math.exp(-1 / memory_frames) if memory_frames > 0 else 0.0
+
+    def forward(self, x: Tensor, sums: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Normalised features, and the sums after the last frame for the next call."""
+        mean, square = x.mean(-1), x.square().mean(-1)
+        frames = torch.stack([torch.ones_like(mean), mean, square], dim=-1)  # (batch, frame, 3)
+        if sums is None:
+            sums = torch.zeros_like(frames[:, 0])
+        number = torch.arange(BLOCK_FRAMES, device=x.device, dtype=x.dtype)
+        age = number[:, None] - number  # of a frame when another comes
+        kernel = torch.where(age >= 0, self.keep ** age.clamp_min(0), 0.0)
+        fading = self.keep ** (number + 1)
+        averaged = []
+        for block in frames.split(BLOCK_FRAMES, dim=1):
+            n = block.shape[1]
+            # a sum, not a product of matrices: reduced precision is good enough for networks only
+            past = (kernel[:n, :n, None] * block[:, None]).sum(2)
+            averaged.append(past + fading[:n, None] * sums[:, None])
+            sums = averaged[-1][:, -1]
+        weight, mean, square = torch.cat(averaged, dim=1).unbind(-1)
+        mean, square = (mean / weight)[..., None], (square / weight)[..., None]
+        y = (x - mean) * torch.rsqrt((square - mean.square()).clamp_min(0) + EPSILON)
+        if self.weight is not None and self.bias is not None:
+            y = y * self.weight + self.bias
+        return y, sums
