@@ -29,7 +29,7 @@ class Recipe(Spec):
     mn_dnn: MultiNode = MnDnnSpec()
     sn_dnn: SnDnnSpec = SnDnnSpec()
     """Used by all algorithms but `mn_tango`."""
-    start_from: dict[Literal["sn_dnn", "mn_dnn"], Path] = {}
+    start_from: dict[Literal["sn_dnn", "mn_dnn"], Path] = Field(default_factory=dict)
     """Weights to begin with, a network's file or a folder with it; a relative path starts at the
     folder in which the run's own folder lies."""
     mix: MixSpec = MixSpec()

@@ -35,7 +35,8 @@ def train(
     """Train `recipe` on the set in the folder `data`, with results and checkpoints in `out`.
 
     Goes on where a run in `out` was stopped. What the mask loss alone came to, before the epochs
-    with the last filter, stays in the folder `mask_only`. `device` None takes CUDA where there is one.
+    with the last filter, stays in the folder `mask_only`. `device` None takes CUDA where there is
+    one.
     ValueError where `out` holds the run of another recipe, or CUDA is asked for and not there.
     """
     _keep_memory()
@@ -103,12 +104,11 @@ class _Progress:
 
 def _claim(path: Path, recipe: Recipe) -> None:
     """Write the recipe, unless the folder belongs to another."""
-    if path.exists():
-        if Recipe.model_validate_json(path.read_text()) != recipe:
-            raise ValueError(
-                f"{path.parent}: holds a run of another recipe (see {path.name}); "
-                f"give another folder, or the same recipe to go on"
-            )
+    if path.exists() and Recipe.model_validate_json(path.read_text()) != recipe:
+        raise ValueError(
+            f"{path.parent}: holds a run of another recipe (see {path.name}); "
+            f"give another folder, or the same recipe to go on"
+        )
     text = recipe.model_dump_json(indent=1)
     _write(path, lambda part: part.write_text(text))
 
