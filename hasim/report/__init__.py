@@ -65,7 +65,7 @@ def _rendered(kind: str, content: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     room.filters["number"] = number
-    style, script = _text("page.css"), _text(f"{kind}.js")
+    style, script = _text("page.css"), _text("page.js") + _text(f"{kind}.js")
     return room.get_template(kind).render(
         content, style=style, script=script, policy=_policy(style, script), hasim=version("hasim")
     )

@@ -1,29 +1,7 @@
-"use strict";
 // The page of a run: a player that switches between signals in place, and a look at single frames.
 // Nothing is fetched: sound comes from the players' own data URIs, records from a JSON block.
 
-const at = (id) => document.getElementById(id);
-const NS = "http://www.w3.org/2000/svg";
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-
-function svg(name, attributes, parent, text) {
-  const element = document.createElementNS(NS, name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  if (text !== undefined) element.textContent = text;
-  if (parent) parent.appendChild(element);
-  return element;
-}
-
-function copyButtons() {
-  for (const button of document.querySelectorAll(".copy")) {
-    if (!navigator.clipboard) continue;
-    button.hidden = false;
-    button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(button.parentElement.querySelector("pre").textContent);
-      button.textContent = "Copied";
-    });
-  }
-}
 
 // ---------------------------------------------------------------------------------------- player
 // All signals run at once on one clock, each through its own gain; choosing one opens its gain.
@@ -366,11 +344,5 @@ function timeline() {
   new ResizeObserver(() => { if (Math.abs(chart.clientWidth - Number(chart.dataset.wide || 0)) > 4) { chart.dataset.wide = chart.clientWidth; draw(); } }).observe(chart);
 }
 
-function niceStep(span, parts) {
-  const rough = span / parts, power = 10 ** Math.floor(Math.log10(rough));
-  return power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
-}
-
-copyButtons();
 player();
 timeline();

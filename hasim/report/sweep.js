@@ -1,18 +1,7 @@
-"use strict";
 // The page of a sweep: the front over any two columns, and a table that sorts and filters.
 // What beats what is the rule of hasim.pareto, computed from every seed's numbers.
 
-const at = (id) => document.getElementById(id);
-const NS = "http://www.w3.org/2000/svg";
 const RAMP = ["#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#fde725"];
-
-function svg(name, attributes, parent, text) {
-  const element = document.createElementNS(NS, name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  if (text !== undefined) element.textContent = text;
-  if (parent) parent.appendChild(element);
-  return element;
-}
 
 function html(name, text, parent) {
   const element = document.createElement(name);
@@ -59,9 +48,7 @@ function clearlyBeats(a, b, quantiles) {
 }
 
 function niceTicks(low, high, count) {
-  const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
-  const ticks = [];
+  const step = niceStep(high - low, count), ticks = [];
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) ticks.push(Number((k * step).toPrecision(10)));
   return ticks;
 }
@@ -80,7 +67,6 @@ const rows = [...document.querySelectorAll("#table tbody tr")];
 const shown = { points: new Set(rows.map((row) => Number(row.dataset.point))), front: new Set() };
 const chart = at("data") ? front(JSON.parse(at("data").textContent)) : null;
 table();
-copyButtons();
 
 function front(data) {
   const box = at("front-chart"), card = at("card");
@@ -331,15 +317,4 @@ function table() {
   at("only-front").disabled = !chart;
   document.querySelector(".filters").hidden = false;
   filter();
-}
-
-function copyButtons() {
-  for (const button of document.querySelectorAll(".copy")) {
-    if (!navigator.clipboard) continue;
-    button.hidden = false;
-    button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(button.parentElement.querySelector("pre").textContent);
-      button.textContent = "Copied";
-    });
-  }
 }
