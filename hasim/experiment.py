@@ -80,12 +80,18 @@ def programs(scenario: Scenario) -> tuple[Program, Program]:
     return (program, program)
 
 
-def enhance(scenario: Scenario, scene: Scene, timeline: Timeline) -> tuple[Enhanced, ndarray]:
+def enhance(
+    scenario: Scenario, scene: Scene, timeline: Timeline, masks: Masks | None = None
+) -> tuple[Enhanced, ndarray]:
     """The node algorithm on the whole scene, and the microphones' spectra (ear, mic, bin,
-    frame)."""
+    frame).
+
+    `masks` None: those of `mask_source`.
+    """
     mics = analyse(scene.mixture, scenario.front_end)
     exchange = Exchange(timeline, scenario.link.codec, scenario.front_end, mics, scene.mixture)
-    return scenario.algorithm.enhance(mics, exchange, mask_source(scenario, scene, timeline)), mics
+    masks = masks or mask_source(scenario, scene, timeline)
+    return scenario.algorithm.enhance(mics, exchange, masks), mics
 
 
 def mask_source(scenario: Scenario, scene: Scene, timeline: Timeline) -> Masks:

@@ -1,7 +1,8 @@
-"""What runs can share: scenes, timelines and finished rows, under the hash of what they came of.
+"""What runs can share: scenes, timelines, trained masks and finished rows, under the hash of what
+they came of.
 
-Scenes and timelines are arrays in files (see `cache`), and those used last stay in memory; rows are
-in one SQLite file. All keys hold the hash of hasim's own source and of the packages that do its
+All but rows are arrays in files (see `cache`), and those used last stay in memory; rows are in one
+SQLite file. All keys hold the hash of hasim's own source and of the packages that do its
 arithmetic, so a changed program never meets old results. Bounded in size, safe with several
 processes, and no pickle anywhere.
 """
@@ -25,6 +26,8 @@ from numpy import ndarray
 
 from hasim import experiment
 from hasim.cache import Arrays, content_hash, default_folder, fetch, file_hash
+from hasim.nodes import Masks
+from hasim.nodes.filtering import MaskDrivenNode
 from hasim.scenario import Scenario
 from hasim.scene import Image, Scene
 from hasim.spec import Spec
@@ -106,6 +109,47 @@ def timeline(scenario: Scenario, folder: Path, code: str) -> Timeline:
         del key[part]
     key |= {"what": "timeline", "code": code, "programs": repr(experiment.programs(scenario))}
     return _unpacked(_shared(key, lambda: _packed(experiment.play_time(scenario)), folder))
+
+
+def masks(scenario: Scenario, scene: Scene, timeline: Timeline, folder: Path, code: str) -> Masks:
+    """`experiment.mask_source`, or what trained networks gave before for the same inputs.
+
+    What the networks hear of the other ear has come over the link, so runs with different links
+    share its masks only where the same arrived. Weights are read when a mask is not known.
+    """
+    spec = scenario.algorithm
+    if not isinstance(spec, MaskDrivenNode) or spec.masks != "trained":
+        return experiment.mask_source(scenario, scene, timeline)  # made faster than read
+    common = {
+        "what": "masks",
+        "code": code,
+        "networks": {k: v for k, v in content(spec).items() if k not in _AFTER_THE_MASKS},
+        "front_end": content(scenario.front_end),
+        "frames": [_array_hash(timeline.renewed), _array_hash(timeline.restarted)],
+    }
+    source: list[Masks] = []
+
+    def kept(network: str, *inputs: ndarray) -> ndarray:
+        def computed() -> Arrays:
+            if not source:
+                source.append(experiment.mask_source(scenario, scene, timeline))
+            return {"mask": source[0](network, *inputs)}
+
+        key = common | {"network": network, "inputs": [_array_hash(given) for given in inputs]}
+        return _shared(key, computed, folder)["mask"]
+
+    return kept
+
+
+# Of an algorithm, this makes no difference to what a network answers to given inputs.
+_AFTER_THE_MASKS = {
+    *("kind", "oracle_mask", "spare_groups", "filter", "rank", "mu", "covariance"),
+    *("exchange", "concealment", "fade", "learn_from"),
+}
+
+
+def _array_hash(array: ndarray) -> list[Any]:
+    return [str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
 
 
 class RowCache:

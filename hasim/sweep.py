@@ -215,7 +215,8 @@ def _judged(task: Task, scenario: Scenario) -> Row:
     folder = Path(task.cache_folder)
     scene = run_cache.scene(scenario, folder, task.code)
     timeline = run_cache.timeline(scenario, folder, task.code)
-    enhanced, mics = experiment.enhance(scenario, scene, timeline)
+    masks = run_cache.masks(scenario, scene, timeline, folder, task.code)
+    enhanced, mics = experiment.enhance(scenario, scene, timeline, masks)
     # Taps are for looking at one run; a table has no place for their scores.
     enhanced = dataclasses.replace(enhanced, taps={})
     outcome = experiment.judge(scenario, scene, timeline, enhanced, mics)

@@ -210,6 +210,83 @@ def test_points_share_scenes_and_timelines(tiny, tmp_path, monkeypatch):
     assert asked == {"render_scene": 2, "play_time": 4}
 
 
+@pytest.fixture
+def asked(tmp_path, monkeypatch) -> list[str]:
+    """Untrained networks in the folder `weights`; which of them was run, in order."""
+    torch = pytest.importorskip("torch")
+    from hasim.models import estimator
+    from hasim.models.mn_dnn import MnDnn
+    from hasim.models.sn_dnn import SnDnn
+    from hasim.models.weights import save
+
+    torch.manual_seed(0)
+    (tmp_path / "weights").mkdir()
+    for name, network in (("sn_dnn", SnDnn()), ("mn_dnn", MnDnn())):
+        save(network, tmp_path / "weights" / f"{name}.safetensors")
+    names: list[str] = []
+    honest = estimator.estimator
+
+    def counting(*given):
+        masks = honest(*given)
+        return lambda network, *inputs: names.append(network) or masks(network, *inputs)
+
+    monkeypatch.setattr(estimator, "estimator", counting)
+    run_cache._recent.clear()
+    return names
+
+
+def _trained(file: Path, *over: str, **options) -> axes.Plan:
+    settings = ["algorithm.masks=trained", f"algorithm.weights={file.parent / 'weights'}"]
+    return axes.plan(file, over=over, set=settings, **options)
+
+
+def test_points_share_trained_masks_where_the_networks_hear_the_same(tiny, tmp_path, asked):
+    faster = _trained(tiny, "link.rate_kbps=600,900", "algorithm.mu=0.5,2", seeds=2)
+    sweeps.sweep(faster, tmp_path / "rates")
+    assert asked == ["mn_dnn"] * 2  # one a seed: every packet is in time at both rates
+    run_cache._recent.clear()  # as another process: from the files
+    coarser = _trained(tiny, "link.codec.bits=2,16", "algorithm.rank=1,2", seeds=2)
+    sweeps.sweep(coarser, tmp_path / "bits")
+    assert len(asked) == 4  # what comes of 2 bits is new, of 16 is known
+    alone = experiment.run(faster.scenario({**faster.points[3], "seed": 4}))
+    (row,) = (
+        row
+        for row in store.read(tmp_path / "rates").rows
+        if (row.settings, row.seed) == (faster.points[3], 4)
+    )
+    assert row.numbers == alone.numbers  # to the last bit
+
+
+def test_a_first_stage_hears_no_link_and_runs_once(tiny, tmp_path, asked):
+    losses = "link.loss={values: [{kind: none}, {kind: bernoulli, probability: 0.5}]}"
+    over = ("algorithm.kind=tango,local", "link.codec.bits=2,16", losses)
+    assert sweeps.sweep(_trained(tiny, *over), tmp_path / "out").computed == 8
+    assert asked.count("sn_dnn") == 1
+    assert asked.count("mn_dnn") == 4  # bits and losses of what it hears of the partner
+
+
+@pytest.mark.parametrize(
+    ("change", "runs"),
+    [("algorithm.precision.weights=32", 1), ("front_end.hop=128", 1), ("algorithm.filter=mvdr", 0)],
+)
+def test_other_networks_or_inputs_are_other_masks(tiny, tmp_path, asked, change, runs):
+    sweeps.sweep(_trained(tiny), tmp_path / "a")
+    del asked[:]
+    settings = ["algorithm.masks=trained", f"algorithm.weights={tiny.parent / 'weights'}", change]
+    assert sweeps.sweep(axes.plan(tiny, set=settings), tmp_path / "b").failed == 0
+    assert len(asked) == runs
+
+
+def test_other_weights_under_the_same_name_are_other_masks(tiny, tmp_path, asked):
+    from hasim.models.mn_dnn import MnDnn
+    from hasim.models.weights import save
+
+    sweeps.sweep(_trained(tiny), tmp_path / "a")
+    save(MnDnn(), tmp_path / "weights" / "mn_dnn.safetensors")
+    sweeps.sweep(_trained(tiny, "algorithm.mu=3"), tmp_path / "b")
+    assert len(asked) == 2
+
+
 def _same(a, b) -> bool:
     """Equal to the last bit and of one type, whatever fields there are."""
     if isinstance(a, np.ndarray):
