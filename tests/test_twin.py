@@ -54,6 +54,7 @@ def scenario_of(kind, loss, **algorithm):
         ("inverted_dagger", {}),
         ("inverted_dagger", {"first_filter": "local"}),
         ("inverted_star", {}),
+        ("inverted_star", {"second_exchange": False}),
     ],
 )
 def test_stepping_inside_the_events_gives_the_same_sound(kind, algorithm, loss, rng):

@@ -25,7 +25,7 @@ from hasim.stft import FrontEndSpec
 
 
 class _Inverted(ExchangingNode):
-    second_exchange: bool = False
+    second_exchange: bool = True
     """Send the first filter's output too, and let the last filter use it instead of the raw
     reference."""
     first_filter: Literal["all", "local"] = "all"
@@ -109,15 +109,16 @@ class InvertedDagger(_Inverted):
     """B-dagger: the second network sees the first filter's output, which is exchanged as well."""
 
     kind: Literal["inverted_dagger"] = "inverted_dagger"
-    second_exchange: bool = True
-    """Send the first filter's output too, and let the last filter use it."""
 
     def _second_input(self, reference: ndarray, filtered: ndarray) -> ndarray:
         return filtered
 
 
 class InvertedStar(_Inverted):
-    """B-star: the second network sees the local reference alone; one exchange."""
+    """B-star: the second network sees the local reference alone.
+
+    Without the second exchange nothing of the first stage reaches its output.
+    """
 
     kind: Literal["inverted_star"] = "inverted_star"
 
