@@ -33,5 +33,6 @@ class Stepper:
 
 
 if __name__ == "__main__":
-    spectra = {"link.codec.domain": "spectrum", "link.rate_kbps": 2000}
-    print(hasim.run("scenarios/noise_90deg.yaml", set=spectra, algorithm=Subtraction()))
+    settings = {"link.codec.domain": "spectrum", "link.rate_kbps": 2000}
+    settings |= {"duration_s": 4, "metrics": ["si_sdr"]}
+    print(hasim.run("scenarios/noise_90deg.yaml", set=settings, algorithm=Subtraction()))
