@@ -109,11 +109,14 @@ class CompactMnDnn(nn.Module):
         x = own * x[:, 0] + other * x[:, 1] + self.mix.bias  # (batch, frame, bin)
         return self.norm(gelu(x if self.spec.norm == "before_erb" else self.analyse(x)), sums)
 
+    def features(self, magnitude: Tensor, sums: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What enters the LSTMs, (batch, frame, width), and the sums of LevelNorm after it."""
+        x, sums = self._normalised(magnitude, sums)
+        return (self.analyse(x) if self.spec.norm == "before_erb" else x), sums
+
     def _run(self, magnitude: Tensor, state: State | None) -> tuple[Tensor, State]:
         before, sums = (None, None) if state is None else (state[:2], state[2])
-        x, sums = self._normalised(magnitude, sums)
-        if self.spec.norm == "before_erb":
-            x = self.analyse(x)  # (batch, frame, width)
+        x, sums = self.features(magnitude, sums)
         x, (h, c) = self._recur(x, before)  # (batch, frame, width)
         x = self.dense(x)
         if self.spec.sigmoid == "before_inverse":

@@ -89,8 +89,13 @@ class MnDnn(nn.Module):
         own, other = self.mix.weight[0]
         return gelu(own * x[:, 0] + other * x[:, 1] + self.mix.bias)
 
+    def features(self, magnitude: Tensor, sums: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What enters the LSTM, (batch, frame, bin), and the sums of LevelNorm after it."""
+        normalised: tuple[Tensor, Tensor] = self.norm(self._mixed(magnitude), sums)
+        return normalised
+
     def _run(self, magnitude: Tensor, state: State | None) -> tuple[Tensor, State]:
         before, sums = (None, None) if state is None else (state[:2], state[2])
-        x, sums = self.norm(self._mixed(magnitude), sums)  # (batch, frame, bin)
+        x, sums = self.features(magnitude, sums)
         x, (h, c) = self.lstm(x, before)  # (batch, frame, hidden)
         return torch.sigmoid(self.dense(x)), (h, c, sums)  # (batch, frame, bin)

@@ -90,8 +90,13 @@ class SnDnn(nn.Module):
         # The small constant keeps the slope finite in silence (-60 dB below the nominal level).
         return (self.gain * x + 1e-3) ** self.spec.compression
 
+    def features(self, magnitude: Tensor, sums: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What enters the LSTM, (batch, frame, bin), and the sums of LevelNorm after it."""
+        x, sums = self.norm(self._compressed(magnitude[:, 0]), sums)
+        return (x - self.mean) * self.scale, sums
+
     def _run(self, magnitude: Tensor, state: State | None) -> tuple[Tensor, State]:
         before, sums = (None, None) if state is None else (state[:2], state[2])
-        x, sums = self.norm(self._compressed(magnitude[:, 0]), sums)  # (batch, frame, bin)
-        x, (h, c) = self.lstm((x - self.mean) * self.scale, before)  # (batch, frame, hidden)
+        x, sums = self.features(magnitude, sums)
+        x, (h, c) = self.lstm(x, before)  # (batch, frame, hidden)
         return torch.sigmoid(self.head(x)), (h, c, sums)  # (batch, frame, bin)
