@@ -100,8 +100,7 @@ def _version(asked: bool) -> None:
         "hasim run scenarios/lossy_link.yaml --set link.loss.mean_loss=0.2",
         "hasim validate scenarios/*.yaml",
         "hasim sweep scenarios/sweeps/link_bandwidth.yaml",
-        "hasim pareto runs/link_bandwidth --minimize link_offered_kbps "
-        "--maximize si_sdr_improvement_db",
+        "hasim pareto runs/link_bandwidth --minimize link_kbps --maximize si_sdr_improvement_db",
         "hasim fit --devices all --algorithms all",
     )
 )
@@ -547,7 +546,7 @@ def _say_outcome(tally: Any, folder: Path, as_json: bool) -> None:
     epilog=_lines(
         "Example:",
         "hasim search my.yaml --over link.codec.bits=2,4,8,16 --over algorithm.groups=0,2,4,8 "
-        "--objectives min:link_offered_kbps,min:total_mmac_per_s,max:si_sdr_improvement_db",
+        "--objectives min:link_kbps,min:total_mmac_per_s,max:si_sdr_improvement_db",
     ),
 )
 def search(

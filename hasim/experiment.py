@@ -302,7 +302,7 @@ def _delivery(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
         carried = carried_kbps(programs(scenario), scenario.link, timeline.hop_ns)
         fullest = max(range(len(offered)), key=lambda medium: offered[medium] - carried[medium])
         numbers |= {
-            "link_offered_kbps": offered[fullest],
+            "link_kbps": offered[fullest],
             "link_rate_kbps": carried[fullest],
             "loss_asked": scenario.link.loss.asked(timeline.heard.shape[1]),
         }

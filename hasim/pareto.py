@@ -385,7 +385,7 @@ _LIMITED = {
     "network_mmac_per_s": ("devices", "mmac_per_s.int8", "int8"),
     "ram_kb": ("devices", "ram_kb", ""),
     "nvm_kb": ("devices", "nvm_kb", ""),
-    "link_offered_kbps": ("links", "rate_kbps", ""),
+    "link_kbps": ("links", "rate_kbps", ""),
 }
 
 

@@ -511,7 +511,7 @@ def column_label(column: str) -> str:
     }
     words = {"si_sdr": "SI-SDR", "si_sir": "SI-SIR", "si_sar": "SI-SAR", "snr": "SNR"}
     words |= {"estoi": "ESTOI", "stoi": "STOI", "pesq": "PESQ", "ram": "RAM", "nvm": "NVM"}
-    if column == "link_offered_kbps":
+    if column == "link_kbps":
         return "offered to the link (kbit/s)"
     text = column.rpartition(".")[2]
     ear = next((ear for ear in EARS if text.endswith(f"_{ear}")), "")

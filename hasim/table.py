@@ -213,7 +213,7 @@ def _link_sentences(has: _Numbers) -> Iterator[tuple[str, str]]:
     if realised := has.percent("loss_realised", 2):
         asked = has.percent("loss_asked", 2)
         yield "loss", (f"{asked} asked, " if asked else "") + f"{realised} realised"
-    rate, offered = has("link_rate_kbps", 0), has("link_offered_kbps", 0)
+    rate, offered = has("link_rate_kbps", 0), has("link_kbps", 0)
     airtime = has.percent("airtime_share")
     link = [f"needs {offered} kbit/s"] if offered else []
     link += [f"has {rate} kbit/s"] if rate else []

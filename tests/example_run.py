@@ -119,7 +119,7 @@ def example_result(frames: int = 100, loud: float = 1.0, seed: int = 0) -> RunRe
         "total_mmac_per_s": 49.3,
         "ram_kb": 118.2,
         "nvm_kb": 497.0,
-        "link_offered_kbps": 523.0,
+        "link_kbps": 523.0,
         "link_rate_kbps": 600.0,
         "airtime_share": 0.87,
         "snr_input_db_left": 4.4,

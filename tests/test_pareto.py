@@ -161,17 +161,17 @@ def test_an_axis_may_be_an_objective():
 
 
 def test_limits_are_those_of_the_scenario_unless_they_are_varied():
-    numbers = {"ram_kb": 60, "link_offered_kbps": 100, "airtime_share": 0.5}
+    numbers = {"ram_kb": 60, "link_kbps": 100, "airtime_share": 0.5}
 
     def limits(axis: str, *columns: str) -> list:
         rows = (Row({axis: 1}, 0, numbers, True), Row({axis: 2}, 0, numbers, True))
         found = pareto.front(Sheet(BASE, rows), [Objective(name) for name in columns])
         return [[(limit.label, limit.value) for limit in own] for own in found.limits]
 
-    assert limits("a", "ram_kb", "link_offered_kbps") == [[("device", 64)], [("link", 300)]]
-    assert limits("link.rate_kbps", "ram_kb", "link_offered_kbps") == [[("device", 64)], []]
-    assert limits("link.kind", "link_offered_kbps", "airtime_share") == [[], [("all the time", 1)]]
-    assert limits("devices.left.ram_kb", "ram_kb", "link_offered_kbps")[0] == [("right device", 64)]
+    assert limits("a", "ram_kb", "link_kbps") == [[("device", 64)], [("link", 300)]]
+    assert limits("link.rate_kbps", "ram_kb", "link_kbps") == [[("device", 64)], []]
+    assert limits("link.kind", "link_kbps", "airtime_share") == [[], [("all the time", 1)]]
+    assert limits("devices.left.ram_kb", "ram_kb", "link_kbps")[0] == [("right device", 64)]
 
 
 def test_limits_of_presets():
@@ -231,7 +231,7 @@ def table(tmp_path):
             {"link.codec.bits": bits, "algorithm.groups": groups},
             seed,
             {
-                "link_offered_kbps": 32.0 * bits,
+                "link_kbps": 32.0 * bits,
                 "network_mmac_per_s": 30.0 / (1 + groups),
                 "si_sdr_improvement_db_left": 8 - 8 / bits - groups / 4 + rng.normal(0, 0.3),
                 "si_sdr_improvement_db_right": 8 - 8 / bits + rng.normal(0, 0.3),
@@ -252,7 +252,7 @@ def table(tmp_path):
     "objectives",
     [
         ["network_mmac_per_s", "si_sdr_improvement_db"],
-        ["link_offered_kbps", "network_mmac_per_s", "si_sdr_improvement_db"],
+        ["link_kbps", "network_mmac_per_s", "si_sdr_improvement_db"],
     ],
 )
 def test_the_figure_is_the_same_bytes_each_time(table, tmp_path, objectives):
@@ -270,7 +270,7 @@ def test_the_figure_is_the_same_bytes_each_time(table, tmp_path, objectives):
 def test_the_figure_shows_what_it_should(table):
     found = pareto.front(
         store.read(table),
-        [Objective("link_offered_kbps"), Objective("si_sdr_improvement_db", True)],
+        [Objective("link_kbps"), Objective("si_sdr_improvement_db", True)],
     )
     figure = plots.front(found)
     axes, bar = figure.axes
@@ -291,18 +291,18 @@ def test_pareto_from_the_command_line(table):
     def hasim(*words):
         return CliRunner().invoke(app, ["pareto", str(table), *words])
 
-    wanted = ("--minimize", "link_offered_kbps", "--maximize", "si_sdr_improvement_db")
+    wanted = ("--minimize", "link_kbps", "--maximize", "si_sdr_improvement_db")
     answer = hasim(*wanted)
     assert answer.exit_code == 0
     *lines, _png, _svg, _pdf, numbers = answer.stdout.splitlines()
-    assert numbers == str(table / "pareto" / "link_offered_kbps-si_sdr_improvement_db.csv")
+    assert numbers == str(table / "pareto" / "link_kbps-si_sdr_improvement_db.csv")
     assert "of 10 points are not beaten (by paired differences over seeds)" in lines[-1]
     told = json.loads(hasim(*wanted, "--rule", "plain", "--feasible", "--json").stdout)
     assert told["rule"] == "plain"
     assert told["points"] == 8
     assert all(point["feasible"] for point in told["front"])
-    assert hasim("--minimize", "link_offered_kbps").exit_code == 2
-    assert hasim("--minimize", "link_offered_kbps,nothing").exit_code == 2
+    assert hasim("--minimize", "link_kbps").exit_code == 2
+    assert hasim("--minimize", "link_kbps,nothing").exit_code == 2
 
 
 @pytest.mark.benchmark

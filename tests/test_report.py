@@ -97,7 +97,7 @@ def _rows(failed: bool = False) -> list[Row]:
             numbers = {
                 "si_sdr_improvement_db_left": gain + scene_db[seed],
                 "si_sdr_improvement_db_right": gain + 2 + scene_db[seed],
-                "link_offered_kbps": 32.0 * bits,
+                "link_kbps": 32.0 * bits,
                 "latency_ms": 40.0 + bits,
                 "ram_kb": 62.0,
             }
@@ -118,7 +118,7 @@ def _sweep(folder: Path, rows: list[Row], base: Scenario | None = None) -> Path:
 @pytest.fixture(scope="module")
 def sweep_folder(tmp_path_factory):
     folder = _sweep(tmp_path_factory.mktemp("sweeps") / "bits", _rows(failed=True))
-    goals = [pareto.Objective("link_offered_kbps"), pareto.Objective("si_sdr_improvement_db", True)]
+    goals = [pareto.Objective("link_kbps"), pareto.Objective("si_sdr_improvement_db", True)]
     pareto.save(pareto.front(store.read(folder), goals), folder / "pareto")
     return folder
 
@@ -639,7 +639,7 @@ def test_a_point_names_itself_under_the_mouse_and_in_focus(looking):
 @needs_chromium
 @pytest.mark.slow
 @pytest.mark.parametrize("rule", ["paired", "plain"])
-@pytest.mark.parametrize("names", [("link_offered_kbps", "si_sdr_improvement_db"),
+@pytest.mark.parametrize("names", [("link_kbps", "si_sdr_improvement_db"),
                                    ("si_sdr_improvement_db_right", "latency_ms")])  # fmt: skip
 def test_the_front_is_that_of_hasim_pareto(looking, sweep_folder, names, rule):
     page = looking

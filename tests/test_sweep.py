@@ -519,6 +519,24 @@ def test_export_from_the_command_line(tiny, tmp_path):
     assert _hasim("export", tmp_path / "none").exit_code == 4
 
 
+def test_a_front_over_macs_link_and_sound(tiny, tmp_path):
+    out = tmp_path / "out"
+    over = ("--over", "algorithm.kind=mn_tango,local", "--over", "link.codec.bits=2,8")
+    assert _hasim("sweep", tiny, *over, "--jobs", 1, "--seeds", 2, "--out", out).exit_code == 0
+    costs = ("--minimize", "total_mmac_per_s,link_kbps")
+    answer = _hasim("pareto", out, *costs, "--maximize", "si_sdr_improvement_db")
+    assert answer.exit_code == 0, answer.stderr
+    (numbers,) = (out / "pareto").glob("*.csv")
+    assert numbers.stem == "total_mmac_per_s-link_kbps-si_sdr_improvement_db"
+    needed = {
+        (row.settings["algorithm.kind"], row.settings["link.codec.bits"]): row.numbers["link_kbps"]
+        for row in store.read(out).rows
+    }
+    # Two ears send 16000 samples/s of so many bits; every hop of 256 samples adds one overhead.
+    assert needed["mn_tango", 8] - needed["mn_tango", 2] == pytest.approx(2 * 16 * 6)
+    assert needed["local", 2] == needed["local", 8] == 0
+
+
 # --- the workers ----------------------------------------------------------------------------------
 
 

@@ -119,7 +119,7 @@ def _tiles(numbers: Numbers, fittings: Mapping[str, str]) -> Iterator[dict[str, 
     if (latency := numbers.get("latency_ms")) is not None:
         note = ", ".join(f"{fitting} fitting: {word}" for fitting, word in fittings.items())
         yield {"label": "Latency", "value": f"{number(latency, 1)} ms", "note": note}
-    if (offered := numbers.get("link_offered_kbps")) is not None:
+    if (offered := numbers.get("link_kbps")) is not None:
         rate = numbers.get("link_rate_kbps")
         much = "more than the" if rate is not None and offered > rate else "of"
         yield {
@@ -249,9 +249,9 @@ def _budget(numbers: Numbers, scenario: Scenario) -> Iterator[dict[str, Any]]:
         yield _used(f"processor, {ear}", numbers.get(f"utilisation_{ear}"), 1.0, "%")
         for key, label in (("ram_kb", "RAM"), ("nvm_kb", "NVM")):
             yield _used(f"{label}, {ear}", numbers.get(key), getattr(device, key), "kB")
-    if "link_offered_kbps" in numbers:
+    if "link_kbps" in numbers:
         rate = numbers.get("link_rate_kbps")
-        yield _used("link", numbers["link_offered_kbps"], rate, "kbit/s")
+        yield _used("link", numbers["link_kbps"], rate, "kbit/s")
         yield _used("on the air", numbers.get("airtime_share"), 1.0, "%")
 
 

@@ -27,7 +27,7 @@ MAX_NUMBERS = 3_000_000
 DIGITS = 6
 LARGE_IS_GOOD = ("improvement", "enhanced", "noise_reduction", "battery_hours", "margin", "snr_")
 QUALITY = ("si_sdr_improvement_db", "pesq_improvement", "stoi_improvement", "estoi_improvement")
-COSTS = ("link_offered_kbps", "total_mmac_per_s", "latency_ms", "nvm_kb", "ram_kb", "power_mw")
+COSTS = ("link_kbps", "total_mmac_per_s", "latency_ms", "nvm_kb", "ram_kb", "power_mw")
 SHOWN = (*QUALITY, *COSTS, "loss_realised")
 
 
