@@ -38,6 +38,7 @@ DOORS = {
     "pystoi": {"metrics"},
     "pesq": {"metrics"},
     "lc3": {"codecs"},
+    "onnx": {"quantization"},
     "scipy": {"*"},
 }
 # What may be imported at the head of a file; all else is imported where it is used.
