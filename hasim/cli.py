@@ -609,18 +609,49 @@ def search(
 
 @app.command(
     rich_help_panel=STUDY,
-    epilog=_lines("Example:", "hasim export runs/link_bandwidth --format parquet"),
+    epilog=_lines(
+        "Examples:",
+        "hasim export runs/link_bandwidth --format parquet",
+        "hasim export mn_dnn.safetensors --format c --out mn_dnn_c",
+    ),
 )
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a sweep.")],
+    what: Annotated[
+        Path, typer.Argument(metavar="DIR|WEIGHTS", help="Folder of a sweep, or weights file.")
+    ],
     format: Annotated[
-        Literal["csv", "json", "parquet"], typer.Option(help="What to write.")
+        Literal["csv", "json", "parquet", "c", "npz", "onnx"],
+        typer.Option(help="What to write: the first three of a sweep, the others of a network."),
     ] = "csv",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where a network goes; required for it.")
+    ] = None,
+    weights: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            max=8,
+            metavar="BITS",
+            help="Of a float network's weights in C or npz.",
+            show_default="8",
+        ),
+    ] = None,
 ) -> None:
-    """Write the table of a sweep beside it as CSV, JSON or Parquet."""
-    from hasim import store
+    """Write a sweep's table beside it, or a network as C code, integer arrays or ONNX."""
+    match format:
+        case "csv" | "json" | "parquet":
+            from hasim import store
 
-    typer.echo(str(store.export(folder, format)))
+            if out is not None or weights is not None:
+                raise typer.BadParameter("--out and --weights are for networks (c, npz, onnx)")
+            typer.echo(str(store.export(what, format)))
+        case _:
+            from hasim.quantization.export import export as export_network
+
+            if out is None:
+                raise typer.BadParameter(f"--format {format} needs --out DIR")
+            for path in export_network(what, format, out, weights):
+                typer.echo(str(path))
 
 
 @app.command(
