@@ -16,8 +16,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from hasim import sources, stft
+from hasim.models.compact_mn_dnn import CompactMnDnnSpec
+from hasim.models.mn_dnn import MnDnnSpec
+from hasim.models.sn_dnn import SnDnnSpec
 from hasim.models.weights import build
 from hasim.quantization import npz_file
+from hasim.quantization.calibration import NOISES
+from hasim.quantization.export import integer_spec
 from hasim.quantization.fixed_point import (
     SIGMOID_TOP,
     Levels,
@@ -40,6 +46,10 @@ from tests.quantised_networks import BITS, SPECS, calibrated, sound
 CASES = [(spec, "w8a8 cell16") for spec in SPECS] + [
     (spec, bits) for spec in ("mn_dnn", "g8") for bits in BITS if bits != "w8a8 cell16"
 ]
+
+
+def _kind(spec: Any) -> str:
+    return str(spec.kind)
 
 
 # --- arithmetic -----------------------------------------------------------------------------------
@@ -187,6 +197,64 @@ def test_rounded_biases_matter_no_more_than_float32(spec: str) -> None:
     assert error.max() < 16 / 255
     assert error.mean() < 1 / 255
     assert error.mean() < 2 * np.abs(single - exact).mean()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", [SnDnnSpec(), MnDnnSpec(), CompactMnDnnSpec(groups=8)], ids=_kind)
+def test_trained_networks_in_integers_give_the_fake_networks_masks(spec: Any) -> None:
+    """Of full size, trained for a while on bundled sound; prints what the documentation tells."""
+    magnitude, target = mixtures(1 if isinstance(spec, SnDnnSpec) else 2)
+    torch.manual_seed(0)
+    network = build(spec).train()
+    network.calibrate(magnitude)
+    optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
+    for step in range(200):
+        start = 64 * (step % 3)
+        part = slice(start, start + 64)
+        loss = ((network(magnitude[:, :, part]) - target[:, part]) ** 2).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    small = quantised(network.eval(), integer_spec()).eval()
+    small.observe(magnitude)
+    unseen = torch.roll(magnitude, 1, 0) + 0.5 * torch.roll(magnitude, (3, 50), (0, 2))
+    found = integer(small)(features(small, unseen)[0])[0] / 65535
+    with torch.no_grad():
+        floating = network(unseen).numpy()
+        single = small(unseen).numpy()
+        double = small.double()(unseen.double()).numpy()
+    error, other = np.abs(found - single), np.abs(double - single)
+    rounding = np.abs(single - floating).mean()
+    print(
+        f"{_kind(spec)}: loss {loss.item():.4f}, deviation of masks {found.std():.3f}; from fake: "
+        f"integers {error.mean():.5f}, 99.9 % {np.quantile(error, 0.999):.4f}, largest "
+        f"{error.max():.4f}; fake in float64 {other.mean():.5f}, largest {other.max():.4f}; "
+        f"float {rounding:.5f}"
+    )
+    assert loss < 0.05  # it has learnt something
+    # What a level flipped by the rounding of a bias makes of masks, in steps of 8 bits.
+    assert error.mean() < 0.25 / 255
+    assert np.quantile(error, 0.999) < 8 / 255
+    assert error.max() < 24 / 255
+    assert error.mean() < other.mean() / 4
+
+
+def mixtures(channels: int) -> tuple[Tensor, Tensor]:
+    """Magnitudes (scene, channel, frame, bin) and masks (scene, frame, bin) of 3 s of bundled
+    talkers in bundled noises."""
+    rng = np.random.default_rng(0)
+    samples = 256 * 191
+    spectra = []
+    for talker, noise in zip(sources.TALKERS, NOISES, strict=True):
+        both = [
+            sources.render(sources.BundledSource(name=name), samples, 16000, rng)
+            for name in (talker, noise)
+        ]
+        spectra.append(stft.analyse(0.02 * np.array(both), stft.FrontEndSpec()))
+    speech, noise = np.swapaxes(np.array(spectra), -1, -2).swapaxes(0, 1)  # (scene, frame, bin)
+    mixed = np.abs(np.stack([speech + noise, speech + 2 * noise], axis=1))
+    mask = np.abs(speech) / (np.abs(speech) + np.abs(noise) + 1e-9)
+    return torch.from_numpy(mixed[:, :channels]).float(), torch.from_numpy(mask).float()
 
 
 # --- the same bits --------------------------------------------------------------------------------
