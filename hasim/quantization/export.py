@@ -6,17 +6,20 @@ import os
 from pathlib import Path
 from typing import Literal, cast
 
+import numpy as np
 import torch
+from numpy import ndarray
 
 from hasim.models.sn_dnn import SnDnn
 from hasim.models.weights import MaskNetwork, load
 from hasim.quantization.calibration import demo_magnitudes
+from hasim.quantization.fixed_point import Levels
 from hasim.quantization.network import QuantisedNetwork, quantised
 from hasim.quantization.precision import Bits, QuantisationSpec
 from hasim.spec import InputError
 
 Format = Literal["c", "npz", "onnx"]
-GOLDEN_FRAMES = 32
+GOLDEN_FRAMES = 28  # of sound
 
 
 def export(path: Path, format: Format, out: Path, weights: int | None = None) -> list[Path]:
@@ -79,8 +82,16 @@ def _integers(
     whole = integer(small)
     if format == "npz":
         return {f"{stem}.npz": npz_file.to_bytes(whole)}
-    golden, _ = features(small, sound[:1, :, :GOLDEN_FRAMES])
-    return {name: text.encode() for name, text in c_code.c_files(whole, golden[0]).items()}
+    golden = _golden(whole.features, features(small, sound[:1, :, :GOLDEN_FRAMES])[0][0])
+    return {name: text.encode() for name, text in c_code.c_files(whole, golden).items()}
+
+
+def _golden(grid: Levels, heard: ndarray) -> ndarray:
+    """Features (frame, feature) of sound, and of what makes points clip: the ends of the range."""
+    extremes = np.full((4, heard.shape[1]), grid.lowest, dtype=np.int16)
+    extremes[1:, ::2] = grid.highest
+    extremes[2, 1::2] = grid.highest
+    return np.concatenate([heard, extremes])
 
 
 def _onnx(network: MaskNetwork) -> bytes:
