@@ -82,6 +82,18 @@ def test_c_gives_the_same_bits(spec: str, bits: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "12 frames, 0 numbers differ\n")
 
 
+def test_weights_of_4_bits_take_half_the_bytes() -> None:
+    sizes = {}
+    for weights in (8, 4):
+        network = integer(calibrated(TINY, {"weights": weights})[0])
+        files = c_files(network, any_features(network))
+        (array,) = re.findall(
+            r"layer_0_input_(?:weights|packed)\[(\d+)\] = \{", files["parameters.c"]
+        )
+        sizes[weights] = int(array)
+    assert sizes == {8: 4 * 8 * 33, 4: 2 * 8 * 33}
+
+
 def test_one_wrong_number_is_noticed(tmp_path: Path) -> None:
     network = integer(calibrated(TINY, {})[0])
     files = c_files(network, any_features(network))

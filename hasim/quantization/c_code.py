@@ -126,7 +126,10 @@ def _layer(name: str, layer: LstmLayer) -> str:
 
 
 def _matrix_arrays(name: str, matrix: Matrix) -> Iterator[str]:
-    yield _array("int8_t", f"{name}_weights", matrix.weights)
+    if _is_narrow(matrix):
+        yield _array("uint8_t", f"{name}_packed", _packed(matrix.weights))
+    else:
+        yield _array("int8_t", f"{name}_weights", matrix.weights)
     yield _array("int32_t", f"{name}_bias", matrix.bias)
     yield _array("int32_t", f"{name}_multiplier", matrix.scale.multiplier)
     yield _array("uint8_t", f"{name}_shift", matrix.scale.shift)
@@ -134,8 +137,21 @@ def _matrix_arrays(name: str, matrix: Matrix) -> Iterator[str]:
 
 def _matrix(name: str, matrix: Matrix) -> str:
     sizes = ", ".join(str(size) for size in matrix.weights.shape)
-    arrays = ", ".join(f"{name}_{part}" for part in ("weights", "bias", "multiplier", "shift"))
-    return f"{{{sizes}, {arrays}, {_levels(matrix.levels)}}}"
+    weights = f"NULL, {name}_packed" if _is_narrow(matrix) else f"{name}_weights, NULL"
+    arrays = ", ".join(f"{name}_{part}" for part in ("bias", "multiplier", "shift"))
+    return f"{{{sizes}, {weights}, {arrays}, {_levels(matrix.levels)}}}"
+
+
+def _is_narrow(matrix: Matrix) -> bool:
+    """Whether all weights have at most 4 bits."""
+    return bool(matrix.weights.min() >= -8 and matrix.weights.max() <= 7)
+
+
+def _packed(weights: ndarray) -> ndarray:
+    """Two weights to a byte, plus 8, the first one in the low half."""
+    flat = (weights.ravel().astype(np.int16) + 8).astype(np.uint8)
+    flat = np.append(flat, np.zeros(flat.size % 2, dtype=np.uint8))
+    return flat[::2] | flat[1::2] << 4
 
 
 def _levels(grid: Levels) -> str:

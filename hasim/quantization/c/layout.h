@@ -12,10 +12,12 @@ typedef struct {
     int32_t lowest, highest, zero;
 } hasim_levels;
 
-/* weights[group][output][input]; bias, multiplier, shift[group][output] */
+/* weights[group][output][input]; bias, multiplier, shift[group][output]. Weights from -8 to 7 are
+   packed: plus 8, two to a byte, the first one in the low half. */
 typedef struct {
     int groups, outputs, inputs;
-    const int8_t *weights;
+    const int8_t *weights; /* one of the two is null */
+    const uint8_t *packed;
     const int32_t *bias;
     const int32_t *multiplier;
     const uint8_t *shift;

@@ -43,15 +43,23 @@ static int32_t product(const hasim_product *to, int32_t a, int32_t b)
     return clipped(shifted(scaled, to->shift), &to->levels);
 }
 
+static int32_t weight(const hasim_matrix *matrix, int32_t number)
+{
+    if (matrix->weights) {
+        return matrix->weights[number];
+    }
+    return (matrix->packed[number / 2] >> number % 2 * 4 & 15) - 8;
+}
+
 static void multiply(const hasim_matrix *matrix, const int16_t *x, int32_t *y)
 {
-    const int8_t *weight = matrix->weights;
+    int32_t number = 0;
     int group, output, input, row = 0;
     for (group = 0; group < matrix->groups; group++) {
         for (output = 0; output < matrix->outputs; output++, row++) {
             int32_t total = matrix->bias[row];
             for (input = 0; input < matrix->inputs; input++) {
-                total += (int32_t)*weight++ * x[input];
+                total += weight(matrix, number++) * x[input];
             }
             y[row] = clipped(shifted((int64_t)total * matrix->multiplier[row], matrix->shift[row]),
                              &matrix->levels);
