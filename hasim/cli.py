@@ -1020,6 +1020,129 @@ def evaluate(
         raise typer.Exit(PARTLY_FAILED)
 
 
+quantize = typer.Typer(no_args_is_help=True, help="Networks in fewer bits.")
+app.add_typer(quantize, name="quantize", rich_help_panel=NETWORKS)
+
+Model = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Weights of one network, in floating point.")
+]
+TestScenes = Annotated[int, typer.Option("--n", min=1, metavar="N", help="Test scenes to hear.")]
+SceneLength = Annotated[
+    float, typer.Option(min=0.5, max=600, metavar="S", help="Length of a scene.")
+]
+
+
+@quantize.command(
+    epilog=_lines(
+        "Examples:",
+        "hasim quantize sensitivity mn_dnn.safetensors --bits 4 --out runs/sensitivity",
+        "hasim quantize sensitivity mn_dnn.safetensors --bits 3 --others 8 --n 12 --stoi",
+    )
+)
+def sensitivity(
+    ctx: typer.Context,
+    model: Model,
+    bits: Annotated[
+        int, typer.Option(min=2, max=16, metavar="N", help="Bits of what is dropped.")
+    ] = 4,
+    others: Annotated[
+        int, typer.Option(metavar="N", help="Bits of all else: 2 to 16, or 32 for floating point.")
+    ] = 32,
+    n: TestScenes = 6,
+    duration_s: SceneLength = 4.0,
+    stoi: Annotated[bool, typer.Option("--stoi", help="Also what STOI loses.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the figure and the numbers.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Which points and weights need their bits: errors before the filter, and what is left behind
+    it."""
+    ctx.ensure_object(dict)["json"] = as_json
+    from hasim import bit_study, plots, store
+
+    network, scenes = bit_study.read_network(model), _test_scenes(n, duration_s)
+    with _usage(), _bar(quiet) as progress:
+        rows = bit_study.sensitivity(
+            network, scenes, bits=bits, others=others, stoi=stoi, progress=progress
+        )
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(rows, indent=1, allow_nan=False) + "\n"
+        store.write_whole(out / "sensitivity.json", text.encode())
+        picture = plots.png_bytes(plots.sensitivity(rows))
+        store.write_whole(out / "sensitivity.png", picture)
+    if as_json:
+        _print_json({"model": str(model), "scenes": n, "rows": rows})
+        return
+    _show(f"one thing at a time at {bits} bits, means of {n} scenes", *bit_study.table(rows))
+    for name in ("sensitivity.json", "sensitivity.png") if out is not None else ():
+        typer.echo(str(out / name))  # type: ignore[operator]
+
+
+@quantize.command(
+    name="search",
+    epilog=_lines(
+        "Examples:",
+        "hasim quantize search mn_dnn.safetensors --max-bytes 300000 --out small.safetensors",
+        "hasim quantize search mn_dnn.safetensors --max-loss-db 0.1",
+    ),
+)
+def search_bits(
+    ctx: typer.Context,
+    model: Model,
+    max_bytes: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="All that is stored of the network.")
+    ] = None,
+    max_loss_db: Annotated[
+        float | None, typer.Option(metavar="DB", help="SI-SDR that may be lost behind the filter.")
+    ] = None,
+    n: TestScenes = 3,
+    duration_s: SceneLength = 4.0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights file of what was found.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Bits for each weight matrix under a limit of bytes, of quality, or both: greedy."""
+    ctx.ensure_object(dict)["json"] = as_json
+    from hasim import bit_study
+
+    if max_bytes is None and max_loss_db is None:
+        raise typer.BadParameter("give --max-bytes, --max-loss-db, or both")
+    network, scenes = bit_study.read_network(model), _test_scenes(n, duration_s)
+    with _bar(quiet) as progress:
+        found, small = bit_study.search(
+            network, scenes, max_bytes=max_bytes, max_loss_db=max_loss_db, progress=progress
+        )
+    if out is not None:
+        from hasim.models.weights import save
+
+        save(small, out, {"origin": str(model), "search": dataclasses.asdict(found)})
+    if as_json:
+        _print_json({"model": str(model), "scenes": n, **dataclasses.asdict(found)})
+        return
+    title = f"{found.bytes} bytes, {found.loss_db:+.2f} dB of SI-SDR lost behind the filter"
+    _show(title, ["matrix", "bits"], [[name, str(b)] for name, b in found.bits.items()])
+    if not found.within_limits:
+        typer.echo("nothing was found within the limits; this is as far as it goes")
+    if out is not None:
+        typer.echo(str(out))
+
+
+def _test_scenes(count: int, duration_s: float) -> list[Any]:
+    from hasim import test_set
+
+    definition = test_set.definition().model_copy(update={"duration_s": duration_s})
+    return test_set.scenarios(definition, count)
+
+
 def _show(title: str, head: list[str], lines: list[list[str]]) -> None:
     """A table on the terminal, names on the left, numbers on the right."""
     from rich.console import Console

@@ -482,6 +482,32 @@ def training_curves(epochs: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
+def sensitivity(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """What one part of a network in few bits does: the error of the masked signal, and what of it
+    is left behind the filter; beside it the SI-SDR that goes with it."""
+    figure = _figure(7.6, 1.1 + 0.21 * len(rows))
+    errors, losses = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    place = np.arange(len(rows))[::-1]
+    for axes, names, label in (
+        (errors, ("error_before_db", "error_after_db"), "error against floating point (dB)"),
+        (losses, ("si_sdr_loss_before_db", "si_sdr_loss_after_db"), "SI-SDR lost (dB)"),
+    ):
+        before, after = ([row[name] for row in rows] for name in names)
+        axes.hlines(place, before, after, color="#b0b0b0", linewidth=1.5)
+        axes.plot(before, place, "o", color=STEP_COLOURS[0], ms=4, label="masked microphone")
+        axes.plot(after, place, "D", color=STEP_COLOURS[1], ms=4, label="behind the filter")
+        axes.set_xlabel(label, fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.grid(color="#e4e4e4", linewidth=0.5)
+        axes.set_axisbelow(True)
+    losses.axvline(0, color=GREY, linewidth=1)
+    errors.set_yticks(place, [f"{row['what'].replace('_', ' ')}" for row in rows])
+    errors.set_ylabel(f"at {rows[0]['bits']} bits", fontsize=8)
+    handles, labels = errors.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=7, frameon=False)
+    return figure
+
+
 def vector_bytes(figure: Figure, format: Literal["svg", "pdf"]) -> bytes:
     """The figure as SVG or PDF, the same bytes each time: no date, no version, no random names."""
     import matplotlib

@@ -63,7 +63,7 @@ FLOORS = (
     {
         *("scenario", "mistakes", "overrides", "experiment", "result", "table", "plots"),
         *("axes", "store", "run_cache", "apart", "engine", "sweep", "search", "paired", "pareto"),
-        *("test_set", "evaluate", "budget", "recipe_file"),
+        *("test_set", "evaluate", "budget", "recipe_file", "bit_study"),
         *("report", "reproduce", "trace", "pcapng", "explain", "fit"),
     },  # studies
     {"cli", "__main__", "__init__"},  # door

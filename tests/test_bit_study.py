@@ -1,0 +1,141 @@
+"""Networks in few bits on test scenes: zero where nothing is rounded, more with fewer bits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from hasim import bit_study, plots, test_set
+from hasim.cli import app
+from hasim.models.compact_mn_dnn import CompactMnDnn, CompactMnDnnSpec
+from hasim.models.mn_dnn import MnDnn
+from hasim.models.sn_dnn import SnDnn
+from hasim.models.weights import load, save
+from hasim.quantization.network import QuantisedNetwork, quantised
+from hasim.quantization.precision import LSTM_POINTS, QuantisationSpec
+from hasim.quantization.sensitivity import drops
+from hasim.spec import InputError
+
+
+def scenes(count: int = 1) -> list:
+    return test_set.scenarios(test_set.definition().model_copy(update={"duration_s": 1}), count)
+
+
+def network() -> CompactMnDnn:
+    torch.manual_seed(0)
+    return CompactMnDnn(CompactMnDnnSpec(groups=8)).eval()
+
+
+def test_nothing_rounded_nothing_lost() -> None:
+    same = bit_study.Bench(network(), scenes()).compare(
+        QuantisationSpec(weights=32, activations=32)
+    )
+    assert same == {
+        "mask_error": 0.0,
+        "error_before_db": -200.0,
+        "error_after_db": -200.0,
+        **{
+            f"{metric}_loss_{where}_db": 0.0
+            for metric in ("si_sdr", "si_sir")
+            for where in ("before", "after")
+        },
+    }
+
+
+def test_fewer_bits_more_error_also_in_the_single_node_network() -> None:
+    torch.manual_seed(0)
+    bench = bit_study.Bench(SnDnn().eval(), scenes(), stoi=True)
+    found = [bench.compare(QuantisationSpec(weights=b, activations=8)) for b in (8, 4, 2)]  # type: ignore[arg-type]
+    for key in ("mask_error", "error_before_db", "error_after_db"):
+        assert found[0][key] < found[1][key] < found[2][key]
+    assert "stoi_loss_after" in found[0]
+
+
+def test_everything_that_can_be_dropped_is_dropped_alone() -> None:
+    variants = drops(network(), 3)
+    points = ["input", "features", *LSTM_POINTS, "mask"]
+    matrices = ["mix.weight", *(f"layers.{i}.weight_{k}" for i in (0, 1) for k in ("ih", "hh"))]
+    together = ["all weights", "all activations", "everything"]
+    assert list(variants) == [*points, *matrices, "dense.weight", *together]
+    assert len(variants["layers.1.weight_hh"].bits) == 8  # all groups of the layer
+    for name in [*points, *matrices]:
+        whole = quantised(network(), variants[name])  # every name means something there
+        narrow = [q.bits for q in whole.points().values()]
+        narrow += [bits for _, bits in whole.weight_bits().values() if bits < 32]
+        assert set(narrow) <= {3}
+    assert "dense" in drops(SnDnn(), 3)
+    assert drops(MnDnn(), 4, others=8)["cell"].of_point("hidden") == 8
+    with pytest.raises(ValueError, match=r"bits: must be 2 to 16, or 32 \(got 1\)"):
+        drops(network(), 1)
+
+
+def run(*words: object) -> tuple[int, str, str]:
+    answer = CliRunner().invoke(app, [str(word) for word in words])
+    return answer.exit_code, answer.stdout, answer.stderr
+
+
+def test_sensitivity_on_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "mn_dnn.safetensors"
+    save(network(), file)
+    words = ("quantize", "sensitivity", file, "--n", 1, "--duration-s", 1, "--quiet")
+    code, said, wrong = run(*words, "--out", tmp_path / "out", "--json")
+    assert code == 0, wrong
+    rows = json.loads(said)["rows"]
+    assert [row["what"] for row in rows] == list(drops(network(), 4))
+    assert json.loads((tmp_path / "out" / "sensitivity.json").read_text()) == rows
+    picture = (tmp_path / "out" / "sensitivity.png").read_bytes()
+    assert picture == plots.png_bytes(plots.sensitivity(rows))
+    errors, losses = plots.sensitivity(rows).axes
+    assert [axes.get_xlabel() for axes in (errors, losses)] == [
+        "error against floating point (dB)",
+        "SI-SDR lost (dB)",
+    ]
+    head, lines = bit_study.table(rows)
+    assert len(head) == len(lines[0]) == 5
+    assert len(lines) == len(rows)
+
+
+def test_search_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Bench:
+        """Stands for scenes: every bit of a weight that is missing costs."""
+
+        def __init__(self, *_: object) -> None: ...
+
+        def compare(self, variant: QuantisationSpec) -> dict[str, float]:
+            return {"si_sdr_loss_after_db": sum(8 - b for b in variant.bits.values()) / 100}
+
+    monkeypatch.setattr(bit_study, "Bench", Bench)
+    file, small = tmp_path / "mn_dnn.safetensors", tmp_path / "small.safetensors"
+    save(network(), file)
+    code, said, wrong = run(
+        *("quantize", "search", file, "--max-bytes", 170_000, "--out", small, "--json", "--quiet")
+    )
+    assert code == 0, wrong
+    told = json.loads(said)
+    assert told["within_limits"]
+    assert told["bytes"] <= 170_000
+    again = load(small)
+    assert isinstance(again, QuantisedNetwork)
+    bits = {name: bits for name, (_, bits) in again.weight_bits().items()}
+    assert bits == {"mix.weight": 8, **told["bits"]}
+    # What is stored is what the search counted.
+    packed = sum(-(-size * bits // 8) for size, bits in again.weight_bits().values())
+    assert told["bytes"] == packed + 4 * (4 * 128 * 2 * 2 + 128 + 1 + 2 * 257 + 24_704 + 2 * 2177)
+    code, said, _ = run("quantize", "search", file, "--max-bytes", 1000, "--quiet")
+    assert (code, "nothing was found within the limits" in said) == (0, True)
+
+
+def test_what_cannot_be_studied(tmp_path: Path) -> None:
+    file = tmp_path / "small.safetensors"
+    save(quantised(network(), QuantisationSpec(scheme="dynamic")), file)
+    with pytest.raises(InputError, match="is quantised already"):
+        bit_study.read_network(file)
+    assert run("quantize", "sensitivity", file)[0] == 4
+    assert run("quantize", "search", tmp_path / "none", "--max-bytes", 1)[0] == 4
+    assert run("quantize", "search", file)[0] == 2
+    save(network(), file)
+    assert run("quantize", "sensitivity", file, "--others", 40, "--n", 1, "--duration-s", 1)[0] == 2
