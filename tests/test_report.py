@@ -344,7 +344,7 @@ def test_the_page_of_a_sweep_has_every_point_and_every_failure(sweep_folder):
         np.mean([row.numbers[name] for row in shown])
         for name in ("si_sdr_improvement_db_left", "si_sdr_improvement_db_right")
     ]
-    assert rows == [f"mn_tango 4 {np.mean(means):.3f} 128.0 44.00 4 yes"]
+    assert rows == [f"mn_tango 4 yes 4 {np.mean(means):.3f} 128.0 44.00"]
     assert "8 points" in page.text_of("title")[0]
     assert "1 of 29 runs failed" in page.text_of("header")[0]
     assert "6 of 7" in page.text_of("header")[0]
@@ -669,14 +669,14 @@ def test_the_table_sorts_and_filters(looking):
     page = looking
     rows = "[...document.querySelectorAll('#table tbody tr:not([hidden])')]"
     cells = rows + ".map((row) => row.cells[{}].textContent)"
-    page.point_at("#table th:nth-child(4) button", click=True)
-    ascending = [float(x) for x in page.run(cells.format(3))]
+    page.point_at("#table th:nth-child(6) button", click=True)
+    ascending = [float(x) for x in page.run(cells.format(5))]
     assert ascending == sorted(ascending)
-    assert page.run("document.querySelectorAll('#table th')[3].getAttribute('aria-sort')") == (
+    assert page.run("document.querySelectorAll('#table th')[5].getAttribute('aria-sort')") == (
         "ascending"
     )
-    page.point_at("#table th:nth-child(4) button", click=True)
-    assert [float(x) for x in page.run(cells.format(3))] == ascending[::-1]
+    page.point_at("#table th:nth-child(6) button", click=True)
+    assert [float(x) for x in page.run(cells.format(5))] == ascending[::-1]
     page.run("document.querySelector('#filter').focus()")
     for letter in "mn_tango":
         page.press(letter)

@@ -236,7 +236,7 @@ function timeline() {
     const last = Math.min(first + Number(count.value) - 1, frames - 1);
     const all = items(first, last);
     const wide = Math.max(chart.clientWidth, 280), narrow = wide < 560;
-    const left = narrow ? 8 : 118, top = 26, tall = narrow ? 52 : 44, high = top + tall * lanes.length + 30;
+    const left = narrow ? 8 : 118, top = 26, tall = narrow ? 60 : 44, high = top + tall * lanes.length + 30;
     const ends = all.map((item) => item.arrived || item.end);
     const begin = Math.min(record.ears[0].released[first], record.ears[1].released[first], ...all.map((item) => item.begin));
     let end = Math.max(...ends, begin + 1);
@@ -253,8 +253,8 @@ function timeline() {
     svg("text", { x: left, y: 14 }, picture, "time in ms");
     const y = {};
     lanes.forEach((own, number) => {
-      y[own.key] = top + number * tall + (narrow ? 16 : 8);
-      svg("text", { class: "lane-name", x: narrow ? left : left - 10, y: y[own.key] + (narrow ? -4 : 18), "text-anchor": narrow ? "start" : "end" }, picture, own.name);
+      y[own.key] = top + number * tall + (narrow ? 24 : 8);
+      svg("text", { class: "lane-name", x: narrow ? left : left - 10, y: y[own.key] + (narrow ? -10 : 18), "text-anchor": narrow ? "start" : "end" }, picture, own.name);
     });
     for (const [number, ear] of record.ears.entries()) {
       for (let n = first; n <= last; n++) {

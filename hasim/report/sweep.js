@@ -239,9 +239,10 @@ function front(data) {
     const columns = [...new Set([Number(x.value), Number(y.value), Number(c.value)])].filter((column) => column >= 0);
     for (const column of columns) {
       const { mean, half, count } = stats(point, column);
-      const ends = isFinite(half) ? ` [${digits(mean - half)}, ${digits(mean + half)}]` : " (no interval: one seed)";
-      const apart = within(point, column), less = isFinite(apart) && apart > 0 ? `, ±${digits(apart)} less what all points share` : "";
-      pair(data.columns[column].label, `${digits(mean)}${count > 0 ? ends + less : ""}`, true);
+      const apart = within(point, column);
+      const words = !count ? "" : !isFinite(half) ? " (one seed, no interval)" : half === 0 ? " with every seed" : ` [${digits(mean - half)}, ${digits(mean + half)}]`;
+      const alone = isFinite(apart) && apart > 0 ? `; ±${Number(apart.toPrecision(2))} but for what all points share` : "";
+      pair(data.columns[column].label, `${digits(mean)}${words}${alone}`, true);
     }
     pair("scenario", data.scenario);
     pair("rows (seed: scenario hash)", own.seeds.map((seed, k) => `${seed}: ${own.hashes[k]}`).join(", "), true);

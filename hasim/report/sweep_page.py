@@ -116,36 +116,26 @@ def _table(
     shown = [name for name in SHOWN if name in columns]
     means = {name: _means(points, columns[name]) for name in shown}
     lines = []
-    decimals = {name: _decimals(values) for name, values in means.items()}
     for place, own in enumerate(points.values()):
-        cells: list[dict[str, Any]] = [
-            {
-                "text": _plain(own[0].settings[axis]) if axis in own[0].settings else "",
-                "sort": own[0].settings.get(axis),
-            }
+        point, fits = own[0].settings, all(row.feasible for row in own)
+        cells = [
+            _cell(_plain(point[axis]) if axis in point else "", point.get(axis), number=False)
             for axis in axes
         ]
+        cells.append(_cell("yes" if fits else "no", int(fits), number=False))
+        cells.append(_cell(str(len(own)), len(own)))
         for name in shown:
-            value = means[name][place]
-            known = bool(np.isfinite(value))
-            cells.append(
-                {
-                    "text": number(value if known else None, decimals[name]),
-                    "sort": _rounded(value) if known else None,
-                    "number": True,
-                }
-            )
-        lines.append(
-            {
-                "cells": cells,
-                "seeds": len(own),
-                "fits": all(row.feasible for row in own),
-                "words": in_words(own[0].settings),
-            }
-        )
+            value = means[name][place] if np.isfinite(means[name][place]) else None
+            cells.append(_cell(number(value, _decimals(means[name])), value))
+        lines.append({"cells": cells, "fits": fits})
     heads = [{"text": axis.removesuffix(".kind"), "number": False} for axis in axes]
+    heads += [{"text": "fits", "number": False}, {"text": "seeds", "number": True}]
     heads += [{"text": column_label(name), "number": True} for name in shown]
     return {"heads": heads, "lines": lines}
+
+
+def _cell(text: str, sort: Any, number: bool = True) -> dict[str, Any]:
+    return {"text": text, "sort": sort, "number": number}
 
 
 def _means(points: Mapping[str, Sequence[Row]], values: Sequence[float]) -> list[float]:
