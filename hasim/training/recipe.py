@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, Tag
+from pydantic import Field, Tag, model_validator
 
 from hasim.models.compact_mn_dnn import CompactMnDnnSpec
 from hasim.models.mn_dnn import MnDnnSpec
 from hasim.models.sn_dnn import SnDnnSpec
+from hasim.quantization.precision import QuantisationSpec
 from hasim.spec import Spec, by_kind
-from hasim.training.dataflows import Algorithm
+from hasim.training.dataflows import NETWORKS, Algorithm
 from hasim.training.mixing import MixSpec
 
 MultiNode = Annotated[
     Annotated[MnDnnSpec, Tag("mn_dnn")] | Annotated[CompactMnDnnSpec, Tag("compact_mn_dnn")],
     by_kind("mn_dnn"),
 ]
+
+Weights = dict[Literal["sn_dnn", "mn_dnn"], Path]
+
+
+class DistillationSpec(Spec):
+    """Learn from trained networks too, besides the truth; with the last filter only."""
+
+    teacher: Weights
+    """Weights for every network of the algorithm, found as those of `start_from`. The multi-node
+    network may be of another kind than the one that learns."""
+    weight_kd: float = Field(0.3, ge=0, le=1)
+    """Weight of the teacher's masks against its enhanced STFTs (lambda_KD, equation 7)."""
+    weight_task: float = Field(0.7, ge=0, le=1)
+    """Weight of the truth against the teacher (lambda_task, equation 8)."""
 
 
 class Recipe(Spec):
@@ -29,9 +44,14 @@ class Recipe(Spec):
     mn_dnn: MultiNode = MnDnnSpec()
     sn_dnn: SnDnnSpec = SnDnnSpec()
     """Used by all algorithms but `mn_tango`."""
-    start_from: dict[Literal["sn_dnn", "mn_dnn"], Path] = Field(default_factory=dict)
+    start_from: Weights = Field(default_factory=dict)
     """Weights to begin with, a network's file or a folder with it; a relative path starts at the
     folder in which the run's own folder lies."""
+    quantisation: QuantisationSpec | None = None
+    """Train networks that round as this says, from the weights in `start_from`; null: networks in
+    floating point."""
+    distillation: DistillationSpec | None = None
+    """A teacher, or null."""
     mix: MixSpec = MixSpec()
     seed: int = Field(0, ge=0)
     epochs: int = Field(60, ge=1)
@@ -48,6 +68,8 @@ class Recipe(Spec):
     `mask_only_frames`, an epoch has as many frames in more batches."""
     validation_batches: int = Field(4, ge=1)
     """Size of the fixed set on which the loss is watched."""
+    validation_frames: int | None = Field(None, ge=16)
+    """Length of its segments; null: `frames`."""
     learning_rate: float = Field(5e-4, gt=0)
     """Largest one of the epochs with the last filter. In both stages the rate rises in the first 50
     batches and falls along a cosine to 2 % at the end."""
@@ -64,3 +86,46 @@ class Recipe(Spec):
     """Trade-off of the filters trained through."""
     mask_power: int = Field(2, ge=1, le=2)
     """Weight of a frame in the covariances: mask or mask squared."""
+
+    @model_validator(mode="after")
+    def _every_network_has_a_teacher(self) -> Self:
+        if self.distillation is None:
+            return self
+        needed, given = NETWORKS[self.algorithm], self.distillation.teacher
+        if set(given) != set(needed):
+            raise ValueError(
+                f"distillation.teacher: must name weights for {' and '.join(needed)}, the networks "
+                f"of {self.algorithm} (got {', '.join(given) or 'none'})"
+            )
+        if self.mask_only_epochs >= self.epochs:
+            raise ValueError(
+                "distillation: needs epochs with the last filter, so mask_only_epochs must be less "
+                f"than epochs (got {self.mask_only_epochs} of {self.epochs})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _ranges_are_found_in_time(self) -> Self:
+        quantisation = self.quantisation
+        if quantisation is None:
+            return self
+        if self.bfloat16:
+            raise ValueError(
+                "bfloat16: must be false with quantisation: rounding happens on grids as fine as "
+                "its own"
+            )
+        first = min(self.mask_only_epochs, self.epochs)
+        steps = first * self.batches(mask_only=True)
+        steps += (self.epochs - first) * self.batches(mask_only=False)
+        if quantisation.warm_up_steps >= steps:
+            raise ValueError(
+                f"quantisation.warm_up_steps: must be less than the {steps} batches of this recipe "
+                f"(got {quantisation.warm_up_steps})"
+            )
+        return self
+
+    def batches(self, mask_only: bool) -> int:
+        """Batches of an epoch, with the mask loss alone or with the last filter."""
+        if mask_only:
+            return -(-self.batches_per_epoch * self.frames // self.mask_only_frames)
+        return self.batches_per_epoch

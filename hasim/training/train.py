@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -49,6 +49,8 @@ def train(
     checkpoint, log = out / "checkpoint.pt", out / "log.jsonl"
     if checkpoint.exists():
         trainer.restore(torch.load(checkpoint, map_location=chosen, weights_only=True))
+    if progress and trainer.teacher and not trainer.finished:
+        print(f"teacher   validation  {_told(trainer.teacher_validation)}", file=progress)
     lines = log.read_text().splitlines()[: trainer.epochs_done] if log.exists() else []
     while not trainer.finished:
         first_stage = trainer.mask_only and recipe.mask_only_epochs < recipe.epochs
@@ -69,8 +71,7 @@ def train(
         _write(log, lambda part: part.write_text("\n".join(lines) + "\n"))
         _write(checkpoint, lambda part: torch.save(trainer.state(), part))
         if progress:
-            values = "  ".join(f"{n} {v:.4f}" for n, v in entry["validation"].items())
-            star = " *" if entry["improved"] else ""
+            values, star = _told(entry["validation"]), " *" if entry["improved"] else ""
             print(f"\repoch {entry['epoch']:3d} validation  {values}{star}\033[K", file=progress)
 
 
@@ -90,16 +91,19 @@ class _Progress:
         share = batch / trainer.batches  # of the epoch; epochs have equally many frames
         epoch_s = (now - self.begin) / share
         left_s = epoch_s * (recipe.epochs - trainer.epochs_done - share)
-        values = "  ".join(f"{n} {v:.4f}" for n, v in losses.items())
         frames = recipe.batches_per_epoch * recipe.scenes_per_batch * 2 * recipe.frames
         print(
             f"\repoch {trainer.epochs_done + 1:3d}/{recipe.epochs} "
-            f"batch {batch}/{trainer.batches}  {values}  {frames / epoch_s:.0f} frames/s  "
+            f"batch {batch}/{trainer.batches}  {_told(losses)}  {frames / epoch_s:.0f} frames/s  "
             f"{left_s / 60:.0f} min left\033[K",
             end="",
             file=self.stream,
             flush=True,
         )
+
+
+def _told(numbers: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
 
 
 def _claim(path: Path, recipe: Recipe) -> None:

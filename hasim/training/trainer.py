@@ -1,14 +1,17 @@
 """A training run in memory: networks, optimiser, mixtures; epochs, and a state to go on from.
 
 All randomness of a batch comes from (seed, epoch, batch), so epochs after a `restore` are exactly
-those that would have come without it.
+those that would have come without it. Networks that learn to round are the same ones with grids
+put in after their floating-point weights have been loaded; a teacher stays as it is.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,9 +21,16 @@ from torch import Tensor, nn
 
 from hasim import filters
 from hasim.models.weights import MaskNetwork, build, load
+from hasim.quantization.network import QuantisedNetwork, quantised
 from hasim.training.data import Bank
 from hasim.training.dataflows import NETWORKS, Flow, features, other_ear, run
-from hasim.training.losses import mask_loss, stft_loss, task_loss
+from hasim.training.losses import (
+    distillation_loss,
+    mask_loss,
+    stft_loss,
+    task_loss,
+    total_loss,
+)
 from hasim.training.mixing import Batch, Mixer
 from hasim.training.recipe import Recipe
 from hasim.training.sdw_mwf import apply, covariances
@@ -40,7 +50,9 @@ CALIBRATION = 2**32 - 2
 class Trainer:
     """Networks, optimiser and mixtures of one recipe, and a state to go on from.
 
-    `start_from` is where relative paths of the recipe's `start_from` begin.
+    `start_from` is where relative paths to other weights begin. `teacher` are the networks to learn
+    from, where the recipe names some; else those in floating point that networks learning to round
+    started from, which do nothing but stand beside in the log.
     """
 
     def __init__(
@@ -49,19 +61,23 @@ class Trainer:
         self.recipe, self.device = recipe, device
         torch.manual_seed(recipe.seed)
         specs = {"sn_dnn": recipe.sn_dnn, "mn_dnn": recipe.mn_dnn}
-        self.networks: dict[str, MaskNetwork] = {
-            name: build(specs[name]).to(device) for name in NETWORKS[recipe.algorithm]
-        }
-        self.parameters = [p for n in self.networks.values() for p in n.parameters()]
-        self.optimiser = torch.optim.Adam(self.parameters)
+        floating = {name: build(specs[name]).to(device) for name in NETWORKS[recipe.algorithm]}
+        validation_frames = recipe.validation_frames or recipe.frames
         self.mixers = {
             "mask": Mixer(bank, recipe.mix, recipe.mask_only_frames, "training", device, mics=1),
             "task": Mixer(bank, recipe.mix, recipe.frames, "training", device),
-            "validation": Mixer(bank, recipe.mix, recipe.frames, "validation", device),
+            "validation": Mixer(bank, recipe.mix, validation_frames, "validation", device),
         }
-        self._calibrate()
-        for name, path in recipe.start_from.items():
-            self._start(name, start_from / path)
+        self._calibrate(floating)
+        for role, path in recipe.start_from.items():
+            _start(floating[role], role, start_from / path)
+        self.teacher = self._teacher(floating, start_from)
+        self.networks: dict[str, MaskNetwork | QuantisedNetwork] = {**floating}
+        if recipe.quantisation is not None:
+            for name, network in floating.items():
+                self.networks[name] = quantised(network, recipe.quantisation).to(device)
+        self.parameters = [p for n in self.networks.values() for p in n.parameters()]
+        self.optimiser = torch.optim.Adam(self.parameters)
         self.epochs_done = 0
         self.best: float | None = None  # loss of the stage on the validation set
 
@@ -73,15 +89,14 @@ class Trainer:
     @property
     def batches(self) -> int:
         """Batches of the next epoch."""
-        recipe = self.recipe
-        if self.mask_only:
-            return -(-recipe.batches_per_epoch * recipe.frames // recipe.mask_only_frames)
-        return recipe.batches_per_epoch
+        return self.recipe.batches(self.mask_only)
 
     @property
-    def objective(self) -> Literal["mask", "task"]:
-        """Whose gradient the next epoch follows."""
-        return "mask" if self.mask_only else "task"
+    def objective(self) -> Literal["mask", "task", "total"]:
+        """Whose gradient the next epoch follows; total: of task and distillation."""
+        if self.mask_only:
+            return "mask"
+        return "task" if self.recipe.distillation is None else "total"
 
     @property
     def finished(self) -> bool:
@@ -101,7 +116,9 @@ class Trainer:
         validation = self.validate()
         if self.epochs_done == recipe.mask_only_epochs:
             self.best = None  # of the stage before
-        improved = self.best is None or validation[objective] < self.best
+        ready = all(n.ready for n in self.networks.values() if isinstance(n, QuantisedNetwork))
+        # What does not round yet is no result.
+        improved = ready and (self.best is None or validation[objective] < self.best)
         if improved:
             self.best = validation[objective]
         self.epochs_done += 1
@@ -112,6 +129,7 @@ class Trainer:
             "learning_rate": rate,
             "training": {n: v / batches for n, v in sums.items()},
             "validation": validation,
+            **({"teacher": self.teacher_validation} if self.teacher else {}),
             "improved": improved,
             "seconds": round(seconds, 2),
             "frames_per_s": round(frames / seconds),
@@ -121,9 +139,10 @@ class Trainer:
         """One step of the present epoch; returns the losses before it."""
         recipe, objective = self.recipe, self.objective
         rng = np.random.default_rng([recipe.seed, self.epochs_done, index])
-        batch = self.mixers[objective].batch(rng, recipe.scenes_per_batch)
+        mixer = self.mixers["mask" if self.mask_only else "task"]
+        batch = mixer.batch(rng, recipe.scenes_per_batch)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.bfloat16):
-            losses = self.losses(batch, self.flow(batch, last_filter=objective == "task"))
+            losses = self.losses(batch, self.flow(batch, last_filter=not self.mask_only))
         self.optimiser.zero_grad(set_to_none=True)
         losses[objective].backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
@@ -150,52 +169,110 @@ class Trainer:
 
     def flow(self, batch: Batch, last_filter: bool = True) -> Flow:
         """What the networks make of a batch."""
-        recipe = self.recipe
-        return run(
-            recipe.algorithm, self.networks, batch.mics, recipe.mu, recipe.mask_power, last_filter
-        )
+        return self._flow(self.networks, batch, last_filter)
 
     def losses(self, batch: Batch, flow: Flow) -> dict[str, Tensor]:
-        """Mask (of several networks, the mean), STFT and task loss of a batch, equations 1 to 4."""
-        recipe = self.recipe
-        mask = torch.stack([mask_loss(m, batch.mask) for m in flow.masks.values()]).mean()
-        if flow.output is None:
-            return {"mask": mask}
-        scale = (NOMINAL_LEVEL / batch.level)[:, None, None, None]
-        stft = stft_loss(scale * flow.output, scale * batch.target, recipe.beta)
-        return {"mask": mask, "stft": stft, "task": task_loss(mask, stft, recipe.alpha)}
+        """Mask (of several networks, the mean), STFT and task loss of a batch (equations 1 to 4).
 
-    @torch.no_grad()
+        With the last filter and a teacher to learn from, also distillation and total loss
+        (equations 5 to 8).
+        """
+        losses, spec = self._task_losses(batch, flow), self.recipe.distillation
+        if flow.output is None or spec is None:
+            return losses
+        with torch.no_grad():
+            teacher = self._flow(self.teacher, batch)
+        taught = self._errors(flow, teacher.masks, teacher.output, batch.level)
+        distillation = distillation_loss(taught["mask"], taught["stft"], spec.weight_kd)
+        total = total_loss(losses["task"], distillation, spec.weight_task)
+        return losses | {"distillation": distillation, "total": total}
+
     def validate(self) -> dict[str, float]:
         """Losses on the fixed validation set, and the gain in SI-SDR through GEVD filters."""
+        return self._validate(self.networks, self.losses)
+
+    @cached_property
+    def teacher_validation(self) -> dict[str, float]:
+        """The teacher on the same set, against the truth."""
+        return self._validate(self.teacher, self._task_losses)
+
+    def _flow(
+        self, networks: Mapping[str, nn.Module], batch: Batch, last_filter: bool = True
+    ) -> Flow:
         recipe = self.recipe
+        return run(
+            recipe.algorithm, networks, batch.mics, recipe.mu, recipe.mask_power, last_filter
+        )
+
+    def _task_losses(self, batch: Batch, flow: Flow) -> dict[str, Tensor]:
+        masks = dict.fromkeys(flow.masks, batch.mask)
+        losses = self._errors(flow, masks, batch.target, batch.level)
+        if flow.output is not None:
+            losses["task"] = task_loss(losses["mask"], losses["stft"], self.recipe.alpha)
+        return losses
+
+    def _errors(
+        self, flow: Flow, masks: Mapping[str, Tensor], enhanced: Tensor | None, level: Tensor
+    ) -> dict[str, Tensor]:
+        """Mask and STFT loss against the truth, or against what a teacher made of the batch."""
+        mask = torch.stack([mask_loss(m, masks[name]) for name, m in flow.masks.items()]).mean()
+        if flow.output is None or enhanced is None:
+            return {"mask": mask}
+        scale = (NOMINAL_LEVEL / level)[:, None, None, None]
+        return {
+            "mask": mask,
+            "stft": stft_loss(scale * flow.output, scale * enhanced, self.recipe.beta),
+        }
+
+    @torch.no_grad()
+    def _validate(
+        self,
+        networks: Mapping[str, nn.Module],
+        losses: Callable[[Batch, Flow], dict[str, Tensor]],
+    ) -> dict[str, float]:
+        recipe = self.recipe
+        for network in networks.values():
+            network.eval()
         sums: dict[str, float] = {}
         for index in range(recipe.validation_batches):
             rng = np.random.default_rng([recipe.seed, VALIDATION, index])
             batch = self.mixers["validation"].batch(rng, recipe.scenes_per_batch)
-            flow = self.flow(batch)
-            numbers = {name: value.item() for name, value in self.losses(batch, flow).items()}
+            flow = self._flow(networks, batch)
+            numbers = {name: value.item() for name, value in losses(batch, flow).items()}
             numbers["gevd_gain_db"] = gevd_gain_db(batch, flow, recipe.mu, recipe.mask_power)
             for name, number in numbers.items():
                 sums[name] = sums.get(name, 0.0) + number
+        for network in networks.values():
+            network.train()
         return {name: value / recipe.validation_batches for name, value in sums.items()}
 
-    def _start(self, name: str, path: Path) -> None:
-        file = path / f"{name}.safetensors" if path.is_dir() else path
-        network = load(file)
-        if network.spec != self.networks[name].spec:
-            raise ValueError(
-                f"start_from.{name}: {file} holds {network.spec!r}, but the recipe's network is "
-                f"{self.networks[name].spec!r}"
-            )
-        self.networks[name].load_state_dict(network.state_dict())
+    def _teacher(
+        self, started: Mapping[str, MaskNetwork], start_from: Path
+    ) -> dict[str, MaskNetwork]:
+        """Networks as they are now, in floating point; none where nothing has been trained yet."""
+        recipe, teacher = self.recipe, dict[str, MaskNetwork]()
+        if recipe.distillation is not None:
+            for name, path in recipe.distillation.teacher.items():
+                key = f"distillation.teacher.{name}"
+                network = _floating(key, name, start_from / path)
+                bins = started[name].spec.bins
+                if network.spec.bins != bins:
+                    raise ValueError(
+                        f"{key}: has {network.spec.bins} bins, but the recipe's network has {bins}"
+                    )
+                teacher[name] = network.to(self.device)
+        elif recipe.quantisation is not None and recipe.start_from.keys() == started.keys():
+            teacher = copy.deepcopy(dict(started))
+        for network in teacher.values():
+            network.requires_grad_(False)
+        return teacher
 
-    def _calibrate(self) -> None:
+    def _calibrate(self, networks: Mapping[str, MaskNetwork]) -> None:
         """Standardise the features of networks that are still to be trained, on one batch."""
         rng = np.random.default_rng([self.recipe.seed, CALIBRATION])
         batch = self.mixers["mask"].batch(rng, 2 * self.recipe.scenes_per_batch)
         own = batch.mics[:, :, 0]
-        for name, network in self.networks.items():
+        for name, network in networks.items():
             spectra = (own,) if name == "sn_dnn" else (own, other_ear(own))
             network.calibrate(features(*spectra))
 
@@ -214,6 +291,28 @@ class Trainer:
             network.load_state_dict(state["networks"][name])
         self.optimiser.load_state_dict(state["optimiser"])
         self.epochs_done, self.best = state["epochs_done"], state["best"]
+
+
+def _start(network: MaskNetwork, name: str, path: Path) -> None:
+    """Fill the network with the weights of a file or folder."""
+    found = _floating(f"start_from.{name}", name, path)
+    if found.spec != network.spec:
+        raise ValueError(
+            f"start_from.{name}: {path} holds {found.spec!r}, but the recipe's network is "
+            f"{network.spec!r}"
+        )
+    network.load_state_dict(found.state_dict())
+
+
+def _floating(key: str, name: str, path: Path) -> MaskNetwork:
+    """The network called `name` of a file or folder."""
+    file = path / f"{name}.safetensors" if path.is_dir() else path
+    network = load(file)
+    if isinstance(network, QuantisedNetwork):
+        raise ValueError(f"{key}: {file} holds a network that rounds; give one in floating point")
+    if network.spec.kind.removeprefix("compact_") != name:
+        raise ValueError(f"{key}: {file} holds a {network.spec.kind}, not a {name}")
+    return network
 
 
 def gevd_gain_db(batch: Batch, flow: Flow, mu: float, mask_power: int) -> float:
