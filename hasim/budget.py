@@ -13,6 +13,7 @@ from hasim.models import cost
 from hasim.models.cost import Erb
 from hasim.nodes import InvertedDagger, InvertedStar, MnTango, Node, Tango
 from hasim.program import Compute, macs_per_frame
+from hasim.quantization.precision import PrecisionSpec
 from hasim.stft import FrontEndSpec
 
 HOP_S = 0.016
@@ -46,7 +47,7 @@ PRECISION = {"tango": "fp32"}
 STATIONS = ("stft", "istft", "covariance", "weights", "apply")
 
 
-def rows(erb: Erb = "dense") -> list[dict[str, Any]]:
+def rows(erb: Erb = "dense", precision: PrecisionSpec | None = None) -> list[dict[str, Any]]:
     """One row per variant: the network's MACs, parameters and bytes, the rest of the frame, and
     what the paper prints (under `paper`).
 
@@ -56,7 +57,7 @@ def rows(erb: Erb = "dense") -> list[dict[str, Any]]:
     """
     other = {row["name"]: row for row in cost.table(HOP_S, "sparse" if erb == "dense" else "dense")}
     found = []
-    for row in cost.table(HOP_S, erb):
+    for row in cost.table(HOP_S, erb, precision):
         difference = abs(row["macs_per_frame"] - other[row["name"]]["macs_per_frame"])
         signal = _signal(row["name"])
         total = row["macs_per_frame"] + sum(signal.values())
@@ -126,14 +127,16 @@ def sizes(found: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
 
 
 def items(found: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Head and lines of the bytes of each variant at 8-bit weights, item by item."""
-    names = ("weights", "ranges", "biases", "norm", "erb")
+    """Head and lines of the bytes of each variant at the precision of `rows`, item by item: what is
+    stored, its sum, and the state."""
+    stored = ("weights", "ranges", "activation_ranges", "biases", "norm", "erb")
     lines = []
     for row in found:
-        stored = row["bytes"]["int8"]
-        sizes = [*(stored.get(name, 0) for name in names), sum(stored.values())]
-        lines.append([row["name"], *map(str, sizes)])
-    return ["bytes, int8", *names, "together"], lines
+        sizes = row["at_precision"]
+        numbers = [sizes.get(name, 0) for name in stored]
+        state = sizes["lstm_h"] + sizes["lstm_c"]
+        lines.append([row["name"], *map(str, [*numbers, sum(numbers), state])])
+    return ["bytes", "weights", "ranges", "of act.", *stored[3:], "together", "state"], lines
 
 
 def whole(found: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:

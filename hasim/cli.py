@@ -821,7 +821,12 @@ def fit(
 
 @app.command(
     rich_help_panel=DEVICES,
-    epilog=_lines("Examples:", "hasim cost", "hasim cost --json | jq '.rows[0]'"),
+    epilog=_lines(
+        "Examples:",
+        "hasim cost",
+        "hasim cost --weights 4 --scheme static",
+        "hasim cost --json | jq '.rows[0]'",
+    ),
 )
 def cost(
     ctx: typer.Context,
@@ -829,6 +834,15 @@ def cost(
         Literal["dense", "sparse"],
         typer.Option(help="Multiply with the whole ERB matrices, or skip their zeros."),
     ] = "dense",
+    weights: Annotated[
+        int, typer.Option(metavar="N", help="Bits of the bytes item by item: 2 to 16, or 32.")
+    ] = 8,
+    activations: Annotated[
+        int, typer.Option(metavar="N", help="The same of activations: 2 to 16, or 32.")
+    ] = 8,
+    scheme: Annotated[
+        Literal["dynamic", "static"], typer.Option(help="Where ranges of activations come from.")
+    ] = "dynamic",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of tables.")
     ] = False,
@@ -836,14 +850,22 @@ def cost(
     """What the networks cost, beside the paper's figures, and what a frame costs besides."""
     ctx.ensure_object(dict)["json"] = as_json
     from hasim import budget
+    from hasim.quantization.precision import PrecisionSpec, known_bits
 
-    rows = budget.rows(erb)
+    with _usage():
+        precision = PrecisionSpec(
+            weights=known_bits("--weights", weights),
+            activations=known_bits("--activations", activations),
+            scheme=scheme,
+        )
+    rows = budget.rows(erb, precision)
     if as_json:
         _print_json({"rows": rows})
         return
     _show("kMAC per frame by component (Table IV)", *budget.components(rows))
     _show("parameters and memory (Tables II and V)", *budget.sizes(rows))
-    _show("weights at 8 bits, item by item", *budget.items(rows))
+    title = f"bytes at {weights}-bit weights, {activations}-bit activations, {scheme}"
+    _show(title, *budget.items(rows))
     _show("all of a frame: the paper counts the network alone", *budget.whole(rows))
 
 

@@ -111,6 +111,17 @@ def test_cost_tables(hasim) -> None:
         assert word in answer.stdout
 
 
+def test_cost_item_by_item_at_other_precisions(hasim) -> None:
+    rows = json.loads(hasim("cost", "--weights", 3, "--json").stdout)["rows"]
+    mn_dnn = next(row for row in rows if row["name"] == "mn_dnn")
+    assert mn_dnn["at_precision"]["weights"] == (459_264 + 32_896) * 3 // 8 + 2
+    shown = hasim("cost", "--activations", 16, "--scheme", "static").stdout
+    assert "8-bit weights, 16-bit activations, static" in shown
+    answer = hasim("cost", "--weights", 17)
+    assert answer.exit_code == 2
+    assert "--weights: must be 2 to 16, or 32 (got 17)" in answer.stderr
+
+
 # --- trained masks --------------------------------------------------------------------------------
 
 

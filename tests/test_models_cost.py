@@ -90,6 +90,25 @@ def test_weights_are_packed_to_the_bit() -> None:
         assert found["weights"] == weights * bits // 8 + -(-2 * max(bits, 8) // 8)
 
 
+def test_the_table_says_all_bytes_at_a_precision() -> None:
+    (row,) = [
+        row
+        for row in table(precision=PrecisionSpec(weights=4, scheme="static"))
+        if row["name"] == "mn_tango_g2"
+    ]
+    assert row["at_precision"] == {
+        "weights": (131_072 + 16_384) // 2 + 2,
+        "biases": 4 * (2 * 2 * 4 * 128 + 128 + 1),
+        "norm": 4 * 2 * 257,
+        "erb": 4 * 24_704,
+        "ranges": 8 * 2177,
+        "activation_ranges": 8 * 25,
+        "lstm_h": 2 * 128,
+        "lstm_c": 2 * 128,
+    }
+    assert row["bytes"]["int8"]["weights"] == 131_072 + 16_384 + 2
+
+
 def test_ranges_by_channel_or_matrix_and_of_static_activations() -> None:
     tensor = stored_bytes(mn_dnn(2), PrecisionSpec(ranges="tensor"))
     assert tensor["ranges"] == 8 * (1 + 2 * 2 * 2 + 1)  # mix, 2 layers x 2 groups x 2, dense

@@ -200,8 +200,15 @@ _PRECISIONS = (
 """One for each rate of MACs."""
 
 
-def table(hop_s: float = 0.016, erb: Erb = "dense") -> list[dict[str, Any]]:
-    """One row per variant: name, MACs per frame, second and part, parameters, bytes."""
+def table(
+    hop_s: float = 0.016, erb: Erb = "dense", precision: PrecisionSpec | None = None
+) -> list[dict[str, Any]]:
+    """One row per variant: name, MACs per frame, second and part, parameters, bytes.
+
+    `bytes` are those at every rate of MACs, `at_precision` those at the one given (by default 8
+    bits), what is stored and what is carried from frame to frame.
+    """
+    precision = precision or PrecisionSpec()
     rows = []
     for name, networks in VARIANTS.items():
         parts = [
@@ -226,6 +233,10 @@ def table(hop_s: float = 0.016, erb: Erb = "dense") -> list[dict[str, Any]]:
                     precision.name: stored_bytes(parts, precision) for precision in _PRECISIONS
                 },
                 "state_bytes": state_bytes(parts),
+                "at_precision": {
+                    **stored_bytes(parts, precision),
+                    **state_bytes(parts, precision),
+                },
             }
         )
     return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, get_args
+from typing import Literal, Self, cast, get_args
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,15 @@ from hasim.spec import Spec
 
 Bits = Literal[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 32]
 """2 to 16 as integers; 32 is floating point, nothing is rounded."""
+
+
+def known_bits(name: str, number: int) -> Bits:
+    """The number, if it is one of `Bits`; ValueError with its name where it is not."""
+    for bits in get_args(Bits):
+        if bits == number:
+            return cast(Bits, bits)
+    raise ValueError(f"{name}: must be 2 to 16, or 32 (got {number})")
+
 
 LstmPoint = Literal[
     "input_product",
