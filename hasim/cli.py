@@ -1150,8 +1150,8 @@ def search_bits(
     if as_json:
         _print_json({"model": str(model), "scenes": n, **dataclasses.asdict(found)})
         return
-    title = f"{found.bytes} bytes, {found.loss_db:+.2f} dB of SI-SDR lost behind the filter"
-    _show(title, ["matrix", "bits"], [[name, str(b)] for name, b in found.bits.items()])
+    _show("bits of weights", ["", "bits"], [[name, str(b)] for name, b in found.bits.items()])
+    typer.echo(f"{found.bytes} bytes, {found.loss_db:+.2f} dB of SI-SDR lost behind the filter")
     if not found.within_limits:
         typer.echo("nothing was found within the limits; this is as far as it goes")
     if out is not None:

@@ -267,3 +267,30 @@ def test_a_cell_of_its_own_needs_the_static_scheme() -> None:
         PrecisionSpec(cell=16)
     assert PrecisionSpec(scheme="static", cell=16).cell_bits == 16
     assert PrecisionSpec(scheme="static").cell_bits == 8
+    spec = QuantisationSpec(cell=16)
+    wide = [point for point in LSTM_POINTS if spec.of_point(point, "layer_0") == 16]
+    assert wide == ["forget_gate_times_cell", "cell"]
+
+
+def test_a_cell_that_forgets_slowly_needs_more_than_eight_bits() -> None:
+    """Forget gates at 0.998 and inputs of 0.02: a cell that collects for some hundred frames."""
+    network = MnDnn(MnDnnSpec(bins=4, hidden=4, layers=1)).double()
+    with torch.no_grad():
+        for value in network.lstm.parameters():
+            value.zero_()
+        _, forget, cell_gate, output = network.lstm.bias_ih_l0.chunk(4)
+        forget.fill_(6.2)
+        cell_gate.fill_(0.04)
+        output.fill_(9.0)
+    x = torch.rand(1, 2, 300, 4, dtype=torch.float64)
+    exact = network.lstm(x[:, 0])[1][1]
+    lost = {}
+    for cell in (None, 16):
+        exact_sums = {"input_product": 32, "recurrent_product": 32, "gate_sum": 32}
+        spec = QuantisationSpec(weights=32, cell=cell, bits=exact_sums)  # type: ignore[arg-type]
+        small = quantised(network, spec).double()
+        small.observe(x)
+        found = small.eval().network.get_submodule("lstm")(x[:, 0])[1][1]
+        lost[cell] = ((found - exact).abs().max() / exact.abs().max()).item()
+    assert lost[16] < 0.02
+    assert lost[None] > 0.1

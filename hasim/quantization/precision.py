@@ -62,7 +62,8 @@ class PrecisionSpec(Spec):
     """Bits of the networks' input magnitudes and masks; without effect while `activations` is
     32."""
     cell: Bits | None = None
-    """Bits of the LSTM cell state in the static scheme; null: as `activations`."""
+    """Bits of the LSTM cell state, and of its product with the forget gate, in the static scheme;
+    null: as `activations`."""
     scheme: Literal["dynamic", "static"] = "dynamic"
     """Ranges of activations: found anew in every frame, tensors between layers in floating point;
     or fixed beforehand, with every intermediate result rounded. Static ranges are those of the
@@ -139,6 +140,8 @@ class QuantisationSpec(PrecisionSpec):
         """Bits of a quantisation point, in a layer of the LSTM."""
         defaults = {"input": self.io_bits, "mask": self.io_bits}
         if self.activations < 32:
-            defaults["cell"] = self.cell or self.activations
+            # A cell that forgets slowly changes by less than a step of 8 bits in a frame; rounding
+            # its product with the forget gate would stop it just as rounding itself does.
+            defaults["cell"] = defaults["forget_gate_times_cell"] = self.cell or self.activations
         default = self.bits.get(point, defaults.get(point, self.activations))
         return self.bits.get(f"{layer}.{point}", default)
