@@ -27,7 +27,9 @@ from hasim import experiment, overrides, result, run_cache
 from hasim.cache import content_hash
 from hasim.engine import Engine
 from hasim.metrics import MetricName
+from hasim.models import shipped
 from hasim.models.cost import WIDTH
+from hasim.nodes.filtering import MaskDrivenNode
 from hasim.run_cache import RowCache, code_hash, content
 from hasim.scenario import Scenario, ScenarioError, canonical_json, replace
 from hasim.store import Row, Store, write_whole
@@ -40,6 +42,7 @@ BASE: dict[str, JsonValue] = {
     "link": {"kind": "ideal", "codec": {"kind": "float32"}},
     "devices.left.mmac_per_s": 1e5,
     "devices.right.mmac_per_s": 1e5,
+    "algorithm.masks": "oracle",
     "algorithm.covariance.kind": "utterance",
     "metrics": list(get_args(MetricName)),
 }
@@ -84,33 +87,50 @@ def contestants(
     """Algorithms by their kind, `_g2` at the end for compact networks; with trained masks also the
     same with oracle masks.
 
-    `weights` is a folder with a folder of the algorithm's name in it, or the networks themselves.
+    `weights` is a folder with a folder of the algorithm's name in it, or the networks themselves;
+    None: those that come with hasim.
     Trained networks run in the precision that they were trained for, unless told otherwise.
-    ValueError for trained masks without weights, and for a name twice.
+    ValueError for a name twice, and where no networks come with hasim.
     """
-    if masks == "trained" and weights is None:
-        raise ValueError("trained masks need weights: a file or a folder")
     if len(set(names)) < len(names):
         raise ValueError(f"an algorithm stands twice among {', '.join(names)}")
     found = []
     for name in names:
         compact = re.fullmatch(r"(.+)_g(\d+)", name)
-        settings: dict[str, JsonValue] = {"algorithm.kind": name}
+        kind, groups = name, 0
         if compact and int(compact[2]) in WIDTH:
-            settings = {"algorithm.kind": compact[1], "algorithm.groups": int(compact[2])}
+            kind, groups = compact[1], int(compact[2])
+        settings: dict[str, JsonValue] = {"algorithm.kind": kind}
+        if groups:
+            settings["algorithm.groups"] = groups
         found.append(Contestant(name, "oracle", settings))
-        if masks == "trained" and weights is not None:
-            from hasim.models.estimator import stored_precision
-
-            own = weights / name if (weights / name).is_dir() else weights
-            precision = stored_precision(own).model_dump()
-            trained = {
-                "algorithm.masks": "trained",
-                "algorithm.weights": str(own.resolve()),
-                **{f"algorithm.precision.{key}": value for key, value in precision.items()},
-            }
-            found.append(Contestant(name, "trained", {**settings, **trained}))
+        if masks == "trained" and _has_masks(kind):
+            if weights is not None:
+                own = weights / name if (weights / name).is_dir() else weights
+            elif why := shipped.missing(kind, groups):
+                raise ValueError(f"{why}; give some with --weights")
+            else:
+                own = shipped.folder(kind, groups)
+            found.append(Contestant(name, "trained", {**settings, **_trained(own)}))
     return found
+
+
+def _trained(weights: Path) -> dict[str, JsonValue]:
+    from hasim.models.estimator import stored_precision
+
+    precision = stored_precision(weights).model_dump()
+    return {
+        "algorithm.masks": "trained",
+        "algorithm.weights": str(weights.resolve()),
+        **{f"algorithm.precision.{key}": value for key, value in precision.items()},
+    }
+
+
+def _has_masks(kind: str) -> bool:
+    try:
+        return isinstance(replace(Scenario(), {"algorithm.kind": kind}).algorithm, MaskDrivenNode)
+    except ScenarioError:
+        return True  # whoever runs it says what is wrong
 
 
 def evaluate(

@@ -21,6 +21,7 @@ from hasim.links import carried_kbps, offered_kbps
 from hasim.masks import OracleMask, oracle_mask
 from hasim.memory import Ledger
 from hasim.metrics import Judged, Unscored
+from hasim.models import shipped
 from hasim.nodes import Enhanced, Masks
 from hasim.nodes.filtering import MaskDrivenNode
 from hasim.program import Program, macs_per_frame
@@ -104,9 +105,8 @@ def mask_source(scenario: Scenario, scene: Scene, timeline: Timeline) -> Masks:
     if isinstance(spec, MaskDrivenNode) and spec.masks == "trained":
         from hasim.models.estimator import estimator, networks
 
-        assert spec.weights is not None  # the Spec sees to it
         found = networks(
-            spec.weights,
+            spec.weights or shipped.folder(spec.kind, spec.groups),
             groups=spec.groups,
             bins=scenario.front_end.bins,
             precision=spec.precision,

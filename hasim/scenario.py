@@ -21,7 +21,9 @@ from hasim.devices import DevicesSpec
 from hasim.links import ConstantRate, LinkSpec, offered_kbps
 from hasim.metrics import MetricName, ScoringSpec
 from hasim.mistakes import Shape, close_match, explain, find
+from hasim.models import shipped
 from hasim.nodes import AlgorithmSpec, MnTango
+from hasim.nodes.filtering import MaskDrivenNode
 from hasim.presets import expanded
 from hasim.program import Compute
 from hasim.scene import SceneSpec
@@ -73,6 +75,12 @@ class Scenario(Spec):
                 mistakes.append(f"{key} needs a smaller network; algorithm.spare_groups names one")
             if overload == "degrade" and getattr(self.algorithm, "masks", "") == "trained":
                 mistakes.append(f"{key} needs masks: oracle, which stand for both networks")
+        spec = self.algorithm
+        if isinstance(spec, MaskDrivenNode) and spec.masks == "trained" and spec.weights is None:
+            why = shipped.missing(spec.kind, spec.groups, self.front_end, self.sample_rate_hz)
+            if why:
+                answer = "set algorithm.masks to oracle, or algorithm.weights to your own"
+                mistakes.append(f"algorithm.masks: {why}; {answer}")
         if mistakes:
             raise ValueError("; ".join(mistakes))
         return self

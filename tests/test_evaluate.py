@@ -164,8 +164,8 @@ def test_contestants(tmp_path) -> None:
     assert found[3].settings["algorithm.weights"] == str(tmp_path)
     bits = [one.settings["algorithm.precision.weights"] for one in (found[1], found[3])]
     assert bits == [4, 32]  # as they were trained
-    with pytest.raises(ValueError, match="need weights"):
-        contestants(["tango"], "trained")
+    with pytest.raises(ValueError, match="no trained networks come with hasim for mn_tango with"):
+        contestants(["mn_tango_g4"], "trained")
     with pytest.raises(ValueError, match="twice"):
         contestants(["tango", "tango"])
 

@@ -98,9 +98,7 @@ def test_case_37_with_everything_lost_local_only_is_local_exactly(kind, covarian
     lost = np.ones((2, FRAMES), dtype=bool)
     alone = Run(Local(covariance=covariance), rng, target=target, noise=noise)
     linked = Run(kind(covariance=covariance), rng, lost, target=target, noise=noise)
-    last = (
-        FRAMES - 1 if kind in SENDS_FILTERED else FRAMES
-    )  # z of the last hop is never sent
+    last = FRAMES - 1 if kind in SENDS_FILTERED else FRAMES  # z of the last hop is never sent
     np.testing.assert_array_equal(linked.output[..., :last], alone.output[..., :last])
 
 

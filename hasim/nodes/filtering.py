@@ -41,7 +41,8 @@ class MaskDrivenNode(Spec):
     """Where the masks come from: oracle masks stand for a perfect network, at the network's cost;
     trained ones come from the networks in `weights`."""
     weights: Path | None = None
-    """For trained masks: a safetensors file, or a folder with one for each network."""
+    """For trained masks: a safetensors file, or a folder with one for each network; null: those
+    that come with hasim for the algorithm and its `groups`."""
     oracle_mask: OracleMask = "irm1"
     """Ideal ratio mask of amplitudes or powers, ideal binary, ideal amplitude, phase-sensitive
     mask."""
@@ -63,9 +64,7 @@ class MaskDrivenNode(Spec):
     covariance: CovarianceSpec = Recursive()
 
     @model_validator(mode="after")
-    def _trained_masks_have_weights(self) -> Self:
-        if self.masks == "trained" and self.weights is None:
-            raise ValueError("weights: must name a file or a folder with masks: trained (got null)")
+    def _trained_networks_run_in_every_frame(self) -> Self:
         if self.masks == "trained" and self.mask_every > 1:
             raise ValueError(
                 "mask_every: must be 1 with masks: trained, whose networks remember every frame "

@@ -1,0 +1,61 @@
+"""The networks that come with hasim: they load, say where they are from, and enhance."""
+
+from pathlib import Path
+
+import pytest
+
+import hasim
+from hasim.models import shipped
+from hasim.models.weights import load, read_card
+from hasim.nodes import Centralised, Local, MnTango
+from hasim.scenario import Scenario, ScenarioError, replace
+from hasim.stft import FrontEndSpec
+from hasim.training.dataflows import NETWORKS
+from hasim.training.recipe import Recipe
+
+FILES = sorted(shipped.FOLDER.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f"{f.parent.name}/{f.stem}")
+def test_a_file_is_what_its_card_and_its_folder_say(file: Path) -> None:
+    card, network = read_card(file), load(file)
+    recipe = Recipe.model_validate(card["recipe"])
+    assert recipe.name == file.parent.name
+    assert network.spec == (recipe.sn_dnn if file.stem == "sn_dnn" else recipe.mn_dnn)
+    assert {f.stem for f in file.parent.iterdir()} == set(NETWORKS[recipe.algorithm])
+    assert card["validation"]["gevd_gain_db"] > 0
+
+
+def test_they_are_small() -> None:
+    assert sum(f.stat().st_size for f in FILES) < 20e6
+
+
+def test_an_algorithm_that_hears_the_same_has_the_same_networks() -> None:
+    assert shipped.folder("centralised", 0) == shipped.folder("mn_tango", 0)
+    for node in (MnTango, Local, Centralised):
+        assert shipped.missing(node.model_fields["kind"].default, 0) is None
+
+
+def test_what_does_not_come_with_hasim_is_named() -> None:
+    with pytest.raises(ScenarioError, match=r"for mn_tango with groups: 1 \(there are .*mn_tango"):
+        replace(Scenario(), {"algorithm.masks": "trained", "algorithm.groups": 1})
+    with pytest.raises(
+        ScenarioError, match=r"for 512 samples every 256 at 16000 Hz \(got 512 samples every 1"
+    ):
+        replace(Scenario(), {"algorithm.masks": "trained", "front_end.hop": 128})
+    other = FrontEndSpec(window=256, hop=128)
+    assert "got 256 samples every 128 at 8000 Hz" in str(shipped.missing("local", 0, other, 8000))
+    # where nothing is asked of them they may be missing
+    replace(Scenario(), {"front_end.hop": 128})
+
+
+@pytest.mark.parametrize("kind", ["mn_tango", "local"])
+def test_they_enhance_a_scene_of_unseen_sound(kind: str) -> None:
+    scenario = replace(
+        Scenario(),
+        {"algorithm.kind": kind, "algorithm.masks": "trained", "duration_s": 5.0}
+        | {"metrics": ["si_sir"], "algorithm.covariance": {"kind": "utterance"}},
+    )
+    numbers = hasim.run(scenario).numbers
+    for ear in ("left", "right"):
+        assert numbers[f"si_sir_improvement_db_{ear}"] > 5
