@@ -97,8 +97,7 @@ class CompactMnDnn(nn.Module):
         the average spectrum, and the LSTM needs some hundred steps to find it.
         """
         x, _ = self._normalised(magnitude, None)
-        self.norm.weight.copy_(1 / x.std((0, 1)).clamp_min(1e-3))
-        self.norm.bias.copy_(-x.mean((0, 1)) * self.norm.weight)
+        self.norm.standardise(x)
 
     def _normalised(self, magnitude: Tensor, sums: Tensor | None) -> tuple[Tensor, Tensor]:
         """Compressed, mixed, through GELU and LevelNorm, in bins or in bands as `norm` says."""
@@ -153,7 +152,7 @@ class GroupedLstm(nn.ModuleList):
         # Forget gates begin open, so that the LSTM remembers from its first steps on (Jozefowicz,
         # Zaremba and Sutskever 2015).
         for lstm in self:
-            nn.init.ones_(lstm.bias_ih_l0.data[size : 2 * size])  # type: ignore[union-attr, operator]
+            nn.init.ones_(lstm.get_parameter("bias_ih_l0").data[size : 2 * size])
 
     def forward(self, x: Tensor, state: Pair | None = None) -> tuple[Tensor, Pair]:
         """Outputs (batch, frame, width) and state, each (1, batch, width)."""

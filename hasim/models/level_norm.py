@@ -53,3 +53,12 @@ class LevelNorm(nn.Module):
         if self.weight is not None and self.bias is not None:
             y = y * self.weight + self.bias
         return y, sums
+
+    @torch.no_grad()
+    def standardise(self, y: Tensor) -> None:
+        """Choose gains and offsets that standardise each bin of `y`, outputs with the present
+        ones at 1 and 0."""
+        assert self.weight is not None
+        assert self.bias is not None
+        self.weight.copy_(1 / y.std((0, 1)).clamp_min(1e-3))
+        self.bias.copy_(-y.mean((0, 1)) * self.weight)

@@ -78,8 +78,7 @@ class MnDnn(nn.Module):
         the average spectrum, and the LSTM needs some hundred steps to find it.
         """
         x, _ = self.norm(self._mixed(magnitude))
-        self.norm.weight.copy_(1 / x.std((0, 1)).clamp_min(1e-3))
-        self.norm.bias.copy_(-x.mean((0, 1)) * self.norm.weight)
+        self.norm.standardise(x)
 
     def _mixed(self, magnitude: Tensor) -> Tensor:
         """Compressed, mixed and through GELU, (batch, frame, bin)."""
