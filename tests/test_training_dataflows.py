@@ -15,7 +15,7 @@ from hasim.models.sn_dnn import SnDnn
 from hasim.nodes import InvertedDagger, InvertedStar, Local, MnTango, Tango
 from hasim.stft import FrontEndSpec, analyse
 from hasim.training.dataflows import NETWORKS, Algorithm, other_ear, run
-from hasim.training.sdw_mwf import enhance
+from hasim.training.filters import enhance
 from tests.conftest import hand_made_timeline, two_source_scene
 
 

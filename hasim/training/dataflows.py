@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from hasim.training.sdw_mwf import enhance
+from hasim.training.filters import FilterName, enhance
 
 Algorithm = Literal["mn_tango", "tango", "inverted_dagger", "inverted_star", "local"]
 
@@ -45,6 +45,7 @@ def run(
     mics: Tensor,
     mu: float = 1.0,
     mask_power: int = 2,
+    filter_name: FilterName = "sdw_mwf",
     last_filter: bool = True,
 ) -> Flow:
     """Send microphones through `algorithm`, differentiable in the weights of its networks.
@@ -57,7 +58,7 @@ def run(
         channels = mics
     elif algorithm == "tango":
         mask_1 = masks(networks["sn_dnn"], reference)
-        z = enhance(mics, mask_1, mu, mask_power)
+        z = enhance(mics, mask_1, mu, mask_power, filter_name)
         mask_2 = masks(networks["mn_dnn"], reference, other_ear(z))
         found = {"sn_dnn": mask_1, "mn_dnn": mask_2}
         channels = _append(mics, other_ear(z))
@@ -66,13 +67,14 @@ def run(
         found = {"mn_dnn": mask_1}
         channels = _append(mics, other_ear(reference))
         if algorithm != "mn_tango":
-            z = enhance(channels, mask_1, mu, mask_power)
+            z = enhance(channels, mask_1, mu, mask_power, filter_name)
             mask_2 = masks(networks["sn_dnn"], z if algorithm == "inverted_dagger" else reference)
             found["sn_dnn"] = mask_2
             channels = _append(mics, other_ear(z))
     if not last_filter:
         return Flow(found, channels, None)
-    return Flow(found, channels, enhance(channels, list(found.values())[-1], mu, mask_power))
+    last_mask = list(found.values())[-1]
+    return Flow(found, channels, enhance(channels, last_mask, mu, mask_power, filter_name))
 
 
 def masks(network: nn.Module, *spectra: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from hasim.models.sn_dnn import SnDnnSpec
 from hasim.quantization.precision import QuantisationSpec
 from hasim.spec import Spec, by_kind
 from hasim.training.dataflows import NETWORKS, Algorithm
+from hasim.training.filters import FilterName
 from hasim.training.mixing import MixSpec
 
 MultiNode = Annotated[
@@ -82,8 +83,10 @@ class Recipe(Spec):
     """Weight of the mask loss against the STFT loss (equation 4)."""
     beta: float = Field(0.3, ge=0, le=1)
     """Weight of the complex against the magnitude error (equation 2)."""
+    filter: FilterName = "sdw_mwf"
+    """Filter trained through: `sdw_mwf` (paper), or `gevd`, the rank-1 filter that nodes use."""
     mu: float = Field(1.0, ge=0)
-    """Trade-off of the filters trained through."""
+    """Its trade-off."""
     mask_power: int = Field(2, ge=1, le=2)
     """Weight of a frame in the covariances: mask or mask squared."""
 

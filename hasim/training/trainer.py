@@ -24,6 +24,7 @@ from hasim.models.weights import MaskNetwork, build, load
 from hasim.quantization.network import QuantisedNetwork, quantised
 from hasim.training.data import Bank
 from hasim.training.dataflows import NETWORKS, Flow, features, other_ear, run
+from hasim.training.filters import apply, covariances
 from hasim.training.losses import (
     distillation_loss,
     mask_loss,
@@ -33,7 +34,6 @@ from hasim.training.losses import (
 )
 from hasim.training.mixing import Batch, Mixer
 from hasim.training.recipe import Recipe
-from hasim.training.sdw_mwf import apply, covariances
 
 NOMINAL_LEVEL = 1 / 192**0.5
 """Segments are brought to this level before the STFT loss, so that quiet ones count as much as loud
@@ -201,7 +201,13 @@ class Trainer:
     ) -> Flow:
         recipe = self.recipe
         return run(
-            recipe.algorithm, networks, batch.mics, recipe.mu, recipe.mask_power, last_filter
+            recipe.algorithm,
+            networks,
+            batch.mics,
+            recipe.mu,
+            recipe.mask_power,
+            recipe.filter,
+            last_filter,
         )
 
     def _task_losses(self, batch: Batch, flow: Flow) -> dict[str, Tensor]:
