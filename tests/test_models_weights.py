@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from hasim.models.compact_mn_dnn import CompactMnDnn, CompactMnDnnSpec
 from hasim.models.mn_dnn import MnDnn
 from hasim.models.sn_dnn import SnDnn
-from hasim.models.weights import load, read_card, read_precision, save
+from hasim.models.weights import load, pack, read_card, read_precision, save
 from hasim.quantization.network import QuantisedNetwork, quantised
 from hasim.quantization.precision import PrecisionSpec, QuantisationSpec
 
@@ -56,6 +56,35 @@ def test_a_quantised_network_comes_back_with_its_ranges(tmp_path: Path, scheme: 
         load(path)
 
 
+@pytest.mark.parametrize("network", [SnDnn(), CompactMnDnn(CompactMnDnnSpec(groups=8))])
+def test_packed_files_are_smaller_and_mean_the_same(tmp_path: Path, network: SnDnn) -> None:
+    whole, small = tmp_path / "whole.safetensors", tmp_path / "small.safetensors"
+    x = torch.rand(2, 1 if isinstance(network, SnDnn) else 2, 4, 257)
+    save(network, whole, card={"seed": 7})
+    pack(whole, small)
+    assert small.stat().st_size < 0.6 * whole.stat().st_size
+    assert read_card(small) == {"seed": 7}
+    loaded = load(small)
+    assert all(value.dtype == torch.float32 for value in loaded.state_dict().values())
+    error = (loaded(x) - load(whole)(x)).abs().max()
+    assert 0 < error < 1e-3  # eleven bits of mantissa
+    pack(small, tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == small.read_bytes()
+
+
+@pytest.mark.parametrize("weights", [2, 4, 8, 12])
+def test_packed_levels_are_exactly_those_of_the_network(tmp_path: Path, weights: int) -> None:
+    spec = QuantisationSpec(weights=weights, bits={"dense.weight": 32}, warm_up_steps=0)  # type: ignore[arg-type]
+    network = quantised(CompactMnDnn(CompactMnDnnSpec(groups=2)), spec)
+    x = torch.rand(2, 2, 4, 257)
+    network.observe(x)
+    whole, small = tmp_path / "whole.safetensors", tmp_path / "small.safetensors"
+    save(network, whole)
+    pack(whole, small)
+    assert torch.equal(load(small)(x), network.eval()(x))
+    assert (small.stat().st_size < 0.6 * whole.stat().st_size) == (weights <= 8)
+
+
 def rewrite(path: Path, tensors: dict[str, torch.Tensor], **changes: object) -> None:
     block = {
         "format_version": 1,
@@ -96,7 +125,9 @@ def test_what_does_not_belong_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="tensor extra does not belong to mn_dnn"):
         load(path)
     rewrite(path, good | {"dense.bias": good["dense.bias"].double()})
-    with pytest.raises(ValueError, match=r"dense.bias must be float32 \(257,\) \(got float64"):
+    with pytest.raises(
+        ValueError, match=r"dense.bias must be float32 or float16 \(257,\) \(got float64"
+    ):
         load(path)
     rewrite(path, good | {"dense.bias": torch.full((257,), torch.nan)})
     with pytest.raises(ValueError, match=r"dense\.bias has values that are not finite"):

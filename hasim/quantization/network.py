@@ -23,6 +23,7 @@ from hasim.quantization.precision import DYNAMIC_POINTS, LSTM_POINTS, POINTS, Qu
 from hasim.quantization.quantisers import (
     ActivationQuantiser,
     FixedQuantiser,
+    Grid,
     Quantiser,
     RuntimeQuantiser,
     Tap,
@@ -103,6 +104,14 @@ class QuantisedNetwork(nn.Module):
                 found[full] = (weight.numel(), self.quantisation.of_weights(full))
         return found
 
+    def weight_grids(self) -> dict[str, Grid]:
+        """The levels of every rounded weight matrix, by its name in `state_dict`."""
+        return {
+            f"network.{name}.{own}": grid
+            for name, layer in self.layers.items()
+            for own, grid in layer.weight_grids()
+        }
+
     def points(self) -> dict[str, Quantiser]:
         """The quantisers of activations by point, with the LSTM layer before it: "layer_0.cell"."""
         return {name: q for layer in self.layers.values() for name, q in layer.points()}
@@ -178,6 +187,11 @@ class QuantisedLinear(nn.Module):
         """Weight matrices by their names in this layer."""
         yield "weight", self.linear.weight
 
+    def weight_grids(self) -> Iterator[tuple[str, Grid]]:
+        """Levels of rounded weight matrices by their names in `state_dict`."""
+        if self.quantiser is not None:
+            yield "linear.weight", self.quantiser.grid()
+
     def points(self) -> Iterator[tuple[str, Quantiser]]:
         """Quantisers of activations by name."""
         quantiser = self.entering or self.leaving
@@ -230,6 +244,12 @@ class QuantisedLstm(nn.Module):
     def matrices(self) -> Iterator[tuple[str, Tensor]]:
         """Weight matrices by their names in this layer."""
         return ((own, value) for own, value in self.lstm.named_parameters() if value.ndim == 2)
+
+    def weight_grids(self) -> Iterator[tuple[str, Grid]]:
+        """Levels of rounded weight matrices by their names in `state_dict`."""
+        for own, _ in self.matrices():
+            if _key(own) in self.quantisers:
+                yield f"lstm.{own}", cast(WeightQuantiser, self.quantisers[_key(own)]).grid()
 
     def points(self) -> Iterator[tuple[str, Quantiser]]:
         """Quantisers of activations by layer and name."""
