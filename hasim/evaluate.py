@@ -84,8 +84,9 @@ class Contestant:
 def contestants(
     names: Sequence[str], masks: MaskKind = "oracle", weights: Path | None = None
 ) -> list[Contestant]:
-    """Algorithms by their kind, `_g2` at the end for compact networks; with trained masks also the
-    same with oracle masks.
+    """Algorithms by their kind, `_g2` behind it for compact networks, `_w8a8` and so on behind that
+    for weights of that name that come with hasim; with trained masks also the same with oracle
+    masks.
 
     `weights` is a folder with a folder of the algorithm's name in it, or the networks themselves;
     None: those that come with hasim.
@@ -96,10 +97,7 @@ def contestants(
         raise ValueError(f"an algorithm stands twice among {', '.join(names)}")
     found = []
     for name in names:
-        compact = re.fullmatch(r"(.+)_g(\d+)", name)
-        kind, groups = name, 0
-        if compact and int(compact[2]) in WIDTH:
-            kind, groups = compact[1], int(compact[2])
+        kind, groups, bits = _parsed(name)
         settings: dict[str, JsonValue] = {"algorithm.kind": kind}
         if groups:
             settings["algorithm.groups"] = groups
@@ -107,12 +105,21 @@ def contestants(
         if masks == "trained" and _has_masks(kind):
             if weights is not None:
                 own = weights / name if (weights / name).is_dir() else weights
-            elif why := shipped.missing(kind, groups):
-                raise ValueError(f"{why}; give some with --weights")
             else:
-                own = shipped.folder(kind, groups)
+                known = f"{shipped.PREFIX}{name}" if bits else None
+                if why := shipped.missing(kind, groups, name=known):
+                    raise ValueError(f"{why}; give some with --weights")
+                own = shipped.folder(kind, groups, known)
             found.append(Contestant(name, "trained", {**settings, **_trained(own)}))
     return found
+
+
+def _parsed(name: str) -> tuple[str, int, str]:
+    """Kind, groups and precision in the name of a contestant."""
+    parts = re.fullmatch(r"(.+?)(?:_g(\d+))?(_w\d+(?:a\d+)?(?:_kd)?)?", name)
+    if parts is None or int(parts[2] or 0) not in (0, *WIDTH):
+        return name, 0, ""
+    return parts[1], int(parts[2] or 0), parts[3] or ""
 
 
 def _trained(weights: Path) -> dict[str, JsonValue]:

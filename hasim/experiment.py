@@ -105,8 +105,11 @@ def mask_source(scenario: Scenario, scene: Scene, timeline: Timeline) -> Masks:
     if isinstance(spec, MaskDrivenNode) and spec.masks == "trained":
         from hasim.models.estimator import estimator, networks
 
+        path = spec.weights
+        if path is None or isinstance(path, str):
+            path = shipped.folder(spec.kind, spec.groups, path)
         found = networks(
-            spec.weights or shipped.folder(spec.kind, spec.groups),
+            path,
             groups=spec.groups,
             bins=scenario.front_end.bins,
             precision=spec.precision,

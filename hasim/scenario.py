@@ -76,8 +76,14 @@ class Scenario(Spec):
             if overload == "degrade" and getattr(self.algorithm, "masks", "") == "trained":
                 mistakes.append(f"{key} needs masks: oracle, which stand for both networks")
         spec = self.algorithm
-        if isinstance(spec, MaskDrivenNode) and spec.masks == "trained" and spec.weights is None:
-            why = shipped.missing(spec.kind, spec.groups, self.front_end, self.sample_rate_hz)
+        if (
+            isinstance(spec, MaskDrivenNode)
+            and spec.masks == "trained"
+            and not isinstance(spec.weights, Path)
+        ):
+            why = shipped.missing(
+                spec.kind, spec.groups, self.front_end, self.sample_rate_hz, spec.weights
+            )
             if why:
                 answer = "set algorithm.masks to oracle, or algorithm.weights to your own"
                 mistakes.append(f"algorithm.masks: {why}; {answer}")

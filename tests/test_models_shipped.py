@@ -43,10 +43,22 @@ def test_what_does_not_come_with_hasim_is_named() -> None:
         ScenarioError, match=r"for 512 samples every 256 at 16000 Hz \(got 512 samples every 1"
     ):
         replace(Scenario(), {"algorithm.masks": "trained", "front_end.hop": 128})
+    with pytest.raises(ScenarioError, match=r"for hasim:mn_tango_w1 \(there are .*mn_tango"):
+        replace(
+            Scenario(), {"algorithm.masks": "trained", "algorithm.weights": "hasim:mn_tango_w1"}
+        )
     other = FrontEndSpec(window=256, hop=128)
     assert "got 256 samples every 128 at 8000 Hz" in str(shipped.missing("local", 0, other, 8000))
     # where nothing is asked of them they may be missing
     replace(Scenario(), {"front_end.hop": 128})
+
+
+def test_a_name_means_the_folder_of_that_recipe() -> None:
+    assert shipped.folder("mn_tango", 0, "hasim:local") == shipped.FOLDER / "local"
+    named = {"algorithm.masks": "trained", "algorithm.weights": "hasim:mn_tango"}
+    assert replace(Scenario(), named).algorithm.weights == "hasim:mn_tango"  # type: ignore[union-attr]
+    beside = replace(Scenario(), named | {"algorithm.weights": "mn_tango"})
+    assert beside.algorithm.weights == Path("mn_tango")  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("kind", ["mn_tango", "local"])

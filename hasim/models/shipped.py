@@ -1,12 +1,15 @@
 """Weights that come with hasim: which folder of `models/weights` serves which algorithm.
 
 Every folder holds one safetensors file per network, with its card in the header, and is named as
-the recipe that it came of. No torch here.
+the recipe that it came of. In a scenario `hasim:NAME` asks for one of them. No torch here.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import StringConstraints
 
 from hasim.stft import FrontEndSpec
 
@@ -19,19 +22,35 @@ SAME_NETWORKS = {"centralised": "mn_tango"}
 """Algorithms whose networks hear just what those of another hear, and so share its weights."""
 
 
-def folder(algorithm: str, groups: int) -> Path:
-    """Where an algorithm's networks are; whether the folder exists is for `missing` to say."""
-    name = SAME_NETWORKS.get(algorithm, algorithm)
-    return FOLDER / (f"{name}_g{groups}" if groups else name)
+PREFIX = "hasim:"
+ShippedName = Annotated[str, StringConstraints(pattern=rf"^{PREFIX}[a-z0-9_]+$")]
+
+
+def folder(algorithm: str, groups: int, name: ShippedName | None = None) -> Path:
+    """Where the networks called `name` are, or those of an algorithm in floating point; whether
+    the folder exists is for `missing` to say."""
+    if name is not None:
+        return FOLDER / name.removeprefix(PREFIX)
+    shared = SAME_NETWORKS.get(algorithm, algorithm)
+    return FOLDER / (f"{shared}_g{groups}" if groups else shared)
+
+
+def names() -> list[str]:
+    """What comes with hasim."""
+    return sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
 
 
 def missing(
-    algorithm: str, groups: int, front_end: FrontEndSpec = FRONT_END, rate_hz: int = SAMPLE_RATE_HZ
+    algorithm: str,
+    groups: int,
+    front_end: FrontEndSpec = FRONT_END,
+    rate_hz: int = SAMPLE_RATE_HZ,
+    name: ShippedName | None = None,
 ) -> str | None:
     """Why no shipped network serves here, or None: it does."""
-    if not folder(algorithm, groups).is_dir():
-        there = ", ".join(sorted(path.name for path in FOLDER.iterdir() if path.is_dir()))
-        what = f"{algorithm} with groups: {groups}" if groups else algorithm
+    if not folder(algorithm, groups, name).is_dir():
+        what = name or (f"{algorithm} with groups: {groups}" if groups else algorithm)
+        there = ", ".join(names())
         return f"no trained networks come with hasim for {what} (there are {there})"
     trained = (FRONT_END.window, FRONT_END.hop, SAMPLE_RATE_HZ)
     given = (front_end.window, front_end.hop, rate_hz)

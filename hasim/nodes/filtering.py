@@ -19,6 +19,7 @@ from hasim.filters import FilterName
 from hasim.masks import OracleMask
 from hasim.memory import Item
 from hasim.models import cost
+from hasim.models.shipped import ShippedName
 from hasim.nodes.blocks import FLOAT_BYTES, MICS
 from hasim.nodes.node import Enhanced, Masks
 from hasim.program import Compute, Program
@@ -40,9 +41,10 @@ class MaskDrivenNode(Spec):
     masks: Literal["oracle", "trained"] = "oracle"
     """Where the masks come from: oracle masks stand for a perfect network, at the network's cost;
     trained ones come from the networks in `weights`."""
-    weights: Path | None = None
-    """For trained masks: a safetensors file, or a folder with one for each network; null: those
-    that come with hasim for the algorithm and its `groups`."""
+    weights: ShippedName | Path | None = None
+    """For trained masks: a safetensors file, or a folder with one for each network; `hasim:NAME`
+    for the networks of that recipe, null for those of the algorithm and its `groups` in floating
+    point, both of which come with hasim."""
     oracle_mask: OracleMask = "irm1"
     """Ideal ratio mask of amplitudes or powers, ideal binary, ideal amplitude, phase-sensitive
     mask."""
