@@ -13,7 +13,9 @@ from hasim.models.mn_dnn import MnDnnSpec
 from hasim.training.dataflows import NETWORKS
 from hasim.training.recipe import Recipe
 
-OTHERS = {"local", "demo", "mn_tango_mask_only"}  # one ear's network, a trial, a comparison
+BEGUN = {"mn_tango_first", "mn_tango_mask", "local_first", "local_mask"}
+"""What other recipes begin with."""
+OTHERS = {"local", "demo"} | BEGUN  # one ear's network, a trial
 ROUNDED = {  # recipe -> the recipe that it starts from, bits of weights and activations
     "tango_w8": ("tango", 8, 32),
     "tango_w8a8": ("tango", 8, 8),
@@ -30,6 +32,8 @@ FILES = sorted((Path(hasim.training.__file__).parent / "recipes").glob("*.yaml")
 def test_a_recipe_is_named_as_its_file_and_trains_what_it_says(file: Path) -> None:
     recipe = Recipe.model_validate(YAML(typ="safe").load(file))
     assert recipe.name == file.stem
+    for source in recipe.start_from.values():
+        assert source.name in {f.stem for f in FILES}
     if recipe.name in VARIANTS:
         groups = dict(VARIANTS[recipe.name])["mn_dnn"]
         found = recipe.mn_dnn.groups if isinstance(recipe.mn_dnn, CompactMnDnnSpec) else 0
