@@ -15,7 +15,7 @@ from hasim.models.sn_dnn import SnDnn
 from hasim.nodes import InvertedDagger, InvertedStar, Local, MnTango, Tango
 from hasim.stft import FrontEndSpec, analyse
 from hasim.training.dataflows import NETWORKS, Algorithm, other_ear, run
-from hasim.training.filters import enhance
+from hasim.training.filters import FilterName, enhance
 from tests.conftest import hand_made_timeline, two_source_scene
 
 
@@ -35,16 +35,19 @@ def microphones(frames: int = 20) -> Tensor:
     return 0.1 * torch.randn(2, 2, 2, 257, frames, dtype=torch.complex64, generator=rng)
 
 
+@pytest.mark.parametrize("name", ["sdw_mwf", "gevd"])
 @pytest.mark.parametrize("algorithm", NETWORKS)
-def test_every_network_gets_a_gradient_from_the_last_filter(algorithm: Algorithm) -> None:
+def test_every_network_gets_a_gradient_from_the_last_filter(
+    algorithm: Algorithm, name: FilterName
+) -> None:
     nets = networks()
-    flow = run(algorithm, nets, microphones())
+    flow = run(algorithm, nets, microphones(), filter_name=name)
     assert tuple(flow.masks) == NETWORKS[algorithm]
     assert flow.output is not None
     assert flow.output.shape == (2, 2, 257, 20)
     flow.output.abs().square().mean().backward()
-    for name in NETWORKS[algorithm]:
-        slopes = [parameter.grad for parameter in nets[name].parameters()]
+    for network in NETWORKS[algorithm]:
+        slopes = [parameter.grad for parameter in nets[network].parameters()]
         assert all(slope is not None and torch.isfinite(slope).all() for slope in slopes)
         assert any(slope is not None and slope.abs().max() > 0 for slope in slopes)
 
@@ -63,20 +66,22 @@ def test_masks_alone_are_the_same_masks() -> None:
     assert torch.equal(alone.masks["mn_dnn"], whole.masks["mn_dnn"])
 
 
-def test_tango_by_hand_one_ear_at_a_time() -> None:
+@pytest.mark.parametrize("name", ["sdw_mwf", "gevd"])
+def test_tango_by_hand_one_ear_at_a_time(name: FilterName) -> None:
     nets, mics = networks(), microphones()
     first, z = {}, {}
     for ear in (0, 1):
         x = mics[:, ear, 0].abs().transpose(-1, -2)[:, None]  # (batch, 1, frame, bin)
         first[ear] = nets["sn_dnn"](x).transpose(-1, -2)
-        z[ear] = enhance(mics[:, ear], first[ear])
-    flow = run("tango", nets, mics)
+        z[ear] = enhance(mics[:, ear], first[ear], name=name)
+    flow = run("tango", nets, mics, filter_name=name)
     for ear in (0, 1):
         both = torch.stack([mics[:, ear, 0].abs(), z[1 - ear].abs()], dim=1)
         mask = nets["mn_dnn"](both.transpose(-1, -2)).transpose(-1, -2)
         three = torch.cat([mics[:, ear], z[1 - ear][:, None]], dim=1)
         torch.testing.assert_close(flow.masks["mn_dnn"][:, ear], mask)
-        torch.testing.assert_close(flow.output[:, ear], enhance(three, mask))  # type: ignore[index]
+        expected = enhance(three, mask, name=name)
+        torch.testing.assert_close(flow.output[:, ear], expected)  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
