@@ -1,15 +1,15 @@
 """Who does the work of many runs: this process, spawned processes beside it, or a Dask cluster.
 
-Workers compute and nothing else. At any moment they hold few tasks (one each on this machine, two
-on a cluster, to hide the way there), so little is lost when all is stopped. Answers come in the
-order in which they are done. With a time limit every worker does its tasks in a process beside it.
-The door to Dask.
+Workers compute and nothing else. At any moment there is one task at work for every worker and one
+more that waits for it, so nobody stands idle while an answer travels and is kept, and little is
+lost when all is stopped. Answers come in the order in which they are done. With a time limit every
+worker does its tasks in a process beside it. The door to Dask.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Set
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +22,8 @@ Group = Callable[[Any], Hashable]
 START_S = 60
 """How long workers may take to come up, and a scheduler to answer."""
 CLOSE_S = 5
+HELD = 2
+"""Tasks that are handed out for every worker: one is at work, one waits."""
 LIVES = 2
 """Workers that a task may lose before it counts as failed."""
 
@@ -82,16 +84,18 @@ class Engine:
         while running:
             future = next(done)
             task = running.pop(future)
+            # The next task goes out before this one's answer is fetched and kept.
+            for fresh in self._hand_out(work, waiting, running, after=task):
+                done.add(fresh)
             try:
                 answer = self._answer(future)
             except _Forgotten:
                 waiting.put_back(task)
+                for fresh in self._hand_out(work, waiting, running):
+                    done.add(fresh)
             else:
                 yield task, answer
             del future  # lets the cluster forget the answer
-            # The worker that has nothing to do now is the one that did this task.
-            for future in self._hand_out(work, waiting, running, after=task):
-                done.add(future)
 
     def __enter__(self) -> Self:
         return self
@@ -121,9 +125,11 @@ class Engine:
     def _hand_out(
         self, work: Work, waiting: _Waiting, running: dict[Any, Any], after: Any = None
     ) -> Iterator[Any]:
-        """Give new tasks to workers that have too little to do."""
-        while len(running) < self._room() and waiting:
-            task = waiting.next(after, list(running.values()))
+        """Hand out tasks until there are enough for all workers, first one to follow `after`."""
+        workers = self._workers()
+        while len(running) < HELD * workers and waiting:
+            task = waiting.next(after, list(running.values()), workers)
+            after = None
             if self.time_limit_s is None:
                 future = self._client.submit(work, task, pure=False)
             else:
@@ -131,12 +137,12 @@ class Engine:
             running[future] = task
             yield future
 
-    def _room(self) -> int:
-        """How many tasks the workers should hold."""
+    def _workers(self) -> int:
+        """How many tasks can be at work at once; 1 while a cluster has nobody yet."""
         if self.cluster is None:
             return self.jobs
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        return max(2, 2 * sum(worker["nthreads"] for worker in workers))
+        return max(1, sum(worker["nthreads"] for worker in workers))
 
     def _start(self) -> None:
         if self._client is not None:
@@ -220,14 +226,18 @@ class _Waiting:
     def __bool__(self) -> bool:
         return bool(self._left)
 
-    def next(self, after: Any, running: list[Any]) -> Any:
-        """A task of the group of `after`, else of one that nobody is at, else of the longest."""
+    def next(self, after: Any, running: list[Any], workers: int) -> Any:
+        """A task of the group of `after`; else of a new group, while fewer are begun than there are
+        workers; else of the one that fewest are at, and of those the longest."""
         group = None if after is None else self._group(after)
         if group not in self._left:
-            busy: Set[Hashable] = {self._group(task) for task in running}
-            group = next((name for name in self._left if name not in busy), None)
-        if group not in self._left:
-            group = max(self._left, key=lambda name: len(self._left[name]))
+            at = Counter(self._group(task) for task in running)
+            begun = [name for name in self._left if name in at]
+            fresh = next((name for name in self._left if name not in at), None)
+            if fresh is not None and len(begun) < workers:
+                group = fresh
+            else:
+                group = min(begun, key=lambda name: (at[name], -len(self._left[name])))
         task = self._left[group].popleft()
         if not self._left[group]:
             del self._left[group]

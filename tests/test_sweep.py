@@ -558,13 +558,14 @@ def test_a_task_over_its_time_is_answered_by_an_error(order, fate):
     assert answers == {"this": "this", "that": "that"}
 
 
-def _order(tasks: str, workers: int) -> str:
-    """Tasks as they are begun, if all take equally long; `a1` is of the group a."""
+def _order(tasks: str, workers: int, held: int = 1) -> str:
+    """Tasks as they are handed out, if all take equally long and every worker holds so many; `a1`
+    is of the group a."""
     waiting, running, begun = _Waiting(tasks.split(), lambda task: task[0]), [], []
     while waiting or running:
-        after = running.pop(0) if len(running) == workers or not waiting else None
+        after = running.pop(0) if len(running) == workers * held or not waiting else None
         if waiting:
-            running.append(waiting.next(after, running))
+            running.append(waiting.next(after, running, workers))
             begun.append(running[-1])
     return " ".join(begun)
 
@@ -574,16 +575,19 @@ def test_a_worker_stays_at_a_group_and_meets_no_other_there():
     assert _order("a1 a2 b1 b2 c1 c2 c3", 2) == "a1 b1 a2 b2 c1 c2 c3"
     assert _order("a1 a2 a3 a4 b1", 2) == "a1 b1 a2 a3 a4"  # helps where most is left
     assert _order("a1 b1 a2 b2 a3", 2) == "a1 b1 a2 b2 a3"
+    # with a task in hand for later, it is of the same group; then the next group is begun
+    assert _order("a1 a2 a3 b1 b2 b3 c1 c2 d1", 2, held=2) == "a1 b1 a2 b2 a3 b3 c1 d1 c2"
+    assert _order("a1 b1 c1 d1", 2, held=2) == "a1 b1 c1 d1"
 
 
 def test_a_task_that_was_forgotten_comes_next_in_its_group():
     waiting = _Waiting(["a1", "a2"], lambda task: task[0])
-    first = waiting.next(None, [])
+    first = waiting.next(None, [], 1)
     waiting.put_back(first)
-    assert [waiting.next(None, []), waiting.next("a1", [])] == ["a1", "a2"]
+    assert [waiting.next(None, [], 1), waiting.next("a1", [], 1)] == ["a1", "a2"]
     waiting.put_back("a2")  # the only one left
     assert waiting
-    assert waiting.next(None, []) == "a2"
+    assert waiting.next(None, [], 1) == "a2"
     assert not waiting
 
 
