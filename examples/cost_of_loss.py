@@ -2,7 +2,7 @@
 
 import hasim
 
-SETTINGS = {"duration_s": 2, "metrics": ["si_sdr", "stoi"]}
+SETTINGS = {"duration_s": 8, "metrics": ["si_sdr", "stoi"]}
 
 
 def both_ears(numbers, name):

@@ -31,7 +31,7 @@ with h5py.File("my_head.sofa", "w") as sofa:
     )  # azimuth to the left in degrees, elevation from the horizon, distance in metres
     sofa["SourcePosition"].attrs.update(Type="spherical", Units="degree, degree, metre")
 
-settings = {"duration_s": 1, "metrics": ["si_sdr", "cues"]}
+settings = {"duration_s": 1, "algorithm.masks": "oracle", "metrics": ["si_sdr", "cues"]}
 file = str(Path("my_head.sofa").resolve())  # else a path starts at the scenario's folder
 for head in ({"kind": "sphere"}, {"kind": "sofa", "path": file}):
     result = hasim.run("scenarios/noise_90deg.yaml", set=settings | {"scene.head": head})

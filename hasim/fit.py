@@ -68,9 +68,12 @@ def fit(base: Scenario, devices: Sequence[str], algorithms: Sequence[str]) -> li
     """
     _known("devices", devices, presets.names("devices"))
     _known("algorithms", algorithms, tuple(ALGORITHMS))
+    # An oracle's masks cost what the network costs, whether or not one has been trained.
     variants = {
         name: scenario.replace(
-            base, {f"algorithm.{key}": value for key, value in ALGORITHMS[name].items()}
+            base,
+            {f"algorithm.{key}": value for key, value in ALGORITHMS[name].items()}
+            | {"algorithm.masks": "oracle"},
         )
         for name in algorithms
     }

@@ -554,5 +554,8 @@ def test_parts_that_do_not_go_together_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         Scenario.model_validate(settings)
     Scenario.model_validate(
-        {"algorithm": {"spare_groups": 8}, "devices": {"right": {"overload": "degrade"}}}
+        {
+            "algorithm": {"masks": "oracle", "spare_groups": 8},
+            "devices": {"right": {"overload": "degrade"}},
+        }
     )

@@ -38,9 +38,9 @@ class MaskDrivenNode(Spec):
     """Masks, covariances and a spatial filter: what the nodes of the TANGO family have in
     common."""
 
-    masks: Literal["oracle", "trained"] = "oracle"
-    """Where the masks come from: oracle masks stand for a perfect network, at the network's cost;
-    trained ones come from the networks in `weights`."""
+    masks: Literal["oracle", "trained"] = "trained"
+    """Where the masks come from: trained networks, those in `weights`, or an oracle, whose masks
+    stand for a perfect network, at the network's cost."""
     weights: ShippedName | Path | None = None
     """For trained masks: a safetensors file, or a folder with one for each network; `hasim:NAME`
     for the networks of that recipe, null for those of the algorithm and its `groups` in floating

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from hasim.training.filters import FilterName, enhance
+from hasim.training.mixing import magnitude
 
 Algorithm = Literal["mn_tango", "tango", "inverted_dagger", "inverted_star", "local"]
 
@@ -86,8 +87,8 @@ def masks(network: nn.Module, *spectra: Tensor) -> Tensor:
 
 def features(*spectra: Tensor) -> Tensor:
     """Magnitudes as networks take them, (batch, channel, frame, bin), both ears in one batch."""
-    magnitude = torch.stack([s.abs() for s in spectra], dim=2)
-    return magnitude.flatten(0, 1).transpose(-1, -2)
+    both = torch.stack([magnitude(s) for s in spectra], dim=2)
+    return both.flatten(0, 1).transpose(-1, -2)
 
 
 def other_ear(signal: Tensor) -> Tensor:

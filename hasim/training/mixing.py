@@ -100,7 +100,8 @@ class Mixer:
         sources[:, 1] *= colour
         images = sources[:, :, None, None] * torch.fft.rfft(responses, n)
         # Parseval over the excerpt: power at the left reference microphone, talker and noise
-        power = images[:, :, 0, 0].abs().square().sum(-1) * 2 / n**2  # (scene, 2)
+        reference = torch.view_as_real(images[:, :, 0, 0])  # (scene, 2, bin, 2)
+        power = reference.square().sum((-1, -2)) * 2 / n**2  # (scene, 2)
         level = 10 ** (level_dbfs / 20)
         noise_level = level * 10 ** (-snr_db / 20)
         gains = torch.stack([level, noise_level], dim=1) / power.sqrt()
@@ -114,7 +115,7 @@ class Mixer:
         )
         spectra = analyse(sound)
         mics, target = spectra[:, :, :-1], spectra[:, :, -1]
-        speech, noise = target.abs(), (mics[:, :, 0] - target).abs()
+        speech, noise = magnitude(target), magnitude(mics[:, :, 0] - target)
         return Batch(mics, target, speech / (speech + noise).clamp_min(1e-12), level)
 
     def _draw(
@@ -176,6 +177,13 @@ def analyse(sound: Tensor) -> Tensor:
     """Spectra (..., bin, frame) of a stretch of sound (..., sample); frame n begins with hop n."""
     window = torch.hann_window(WINDOW, dtype=sound.dtype, device=sound.device)
     return torch.fft.rfft(sound.unfold(-1, WINDOW, HOP) * window).transpose(-1, -2)
+
+
+def magnitude(spectra: Tensor) -> Tensor:
+    """What `abs` gives, with a gradient of 0 at 0 as there, three times as fast."""
+    parts = torch.view_as_real(spectra)
+    real, imaginary = parts[..., 0], parts[..., 1]
+    return (real * real + imaginary * imaginary).clamp_min(1e-24).sqrt()
 
 
 def _side(items: ndarray, share: float, side: Side) -> ndarray:
