@@ -956,7 +956,7 @@ def train(
     epilog=_lines(
         "Examples:",
         "hasim evaluate --algorithms mn_tango,tango,local --n 60 --out runs/table_2",
-        "hasim evaluate --algorithms mn_tango_g2 --masks trained --weights runs --n 200 --out g2",
+        "hasim evaluate --algorithms mn_tango_g2 --weights runs --n 200 --out g2",
         "hasim evaluate --algorithms mn_tango --set algorithm.covariance.kind=recursive --out rec",
     ),
 )
@@ -969,7 +969,7 @@ def evaluate(
     masks: Annotated[
         Literal["oracle", "trained"],
         typer.Option(help="With trained masks, oracle masks are run beside them."),
-    ] = "oracle",
+    ] = "trained",
     weights: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Weights, or a folder with one per algorithm."),

@@ -82,7 +82,7 @@ class Contestant:
 
 
 def contestants(
-    names: Sequence[str], masks: MaskKind = "oracle", weights: Path | None = None
+    names: Sequence[str], masks: MaskKind = "trained", weights: Path | None = None
 ) -> list[Contestant]:
     """Algorithms by their kind, `_g2` behind it for compact networks, `_w8a8` and so on behind that
     for weights of that name that come with hasim; with trained masks also the same with oracle
@@ -137,7 +137,7 @@ def _has_masks(kind: str) -> bool:
     try:
         return isinstance(replace(Scenario(), {"algorithm.kind": kind}).algorithm, MaskDrivenNode)
     except ScenarioError:
-        return True  # whoever runs it says what is wrong
+        return False  # whoever runs it with oracle masks says what is wrong
 
 
 def evaluate(

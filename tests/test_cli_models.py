@@ -351,7 +351,7 @@ def test_evaluate_prints_tables_and_leaves_files(hasim, weights, tmp_path, monke
         "duration_s: 1\nscene: {room: {t60_s: 0}, snr_db: 0}\n"
     )
     words = ("evaluate", "--algorithms", "mn_tango", "--scenes", tmp_path / "scenes", "--n", 2)
-    words += ("--masks", "trained", "--weights", weights, "--set", "metrics=[si_sdr, si_sir]")
+    words += ("--weights", weights, "--set", "metrics=[si_sdr, si_sir]")
     words += ("--jobs", 1, "--quiet", "--out", tmp_path / "out")
     answer = hasim(*words)
     assert answer.exit_code == 0, answer.stderr
@@ -365,7 +365,7 @@ def test_evaluate_prints_tables_and_leaves_files(hasim, weights, tmp_path, monke
 
 def test_evaluate_refuses_what_does_not_go_together(hasim, tmp_path) -> None:
     out = ("--out", tmp_path / "out")
-    answer = hasim("evaluate", "--algorithms", "mn_tango_g4", "--masks", "trained", *out)
+    answer = hasim("evaluate", "--algorithms", "mn_tango_g1", *out)
     assert answer.exit_code == 2
     answer = hasim("evaluate", "--algorithms", "mn_tang", *out)
     assert answer.exit_code == 3

@@ -153,7 +153,7 @@ def test_contestants(tmp_path) -> None:
     small = quantised(CompactMnDnn(), QuantisationSpec(weights=4))
     save(small, tmp_path / "mn_tango_g2" / "mn_dnn.safetensors")
     save(MnDnn(), tmp_path / "mn_dnn.safetensors")
-    plain, compact = contestants(["tango", "mn_tango_g2"])
+    plain, compact = contestants(["tango", "mn_tango_g2"], "oracle")
     assert plain.settings == {"algorithm.kind": "tango"}
     assert compact.settings == {"algorithm.kind": "mn_tango", "algorithm.groups": 2}
     found = contestants(["mn_tango_g2", "tango"], "trained", tmp_path)
@@ -165,7 +165,7 @@ def test_contestants(tmp_path) -> None:
     bits = [one.settings["algorithm.precision.weights"] for one in (found[1], found[3])]
     assert bits == [4, 32]  # as they were trained
     with pytest.raises(ValueError, match="no trained networks come with hasim for mn_tango with"):
-        contestants(["mn_tango_g4"], "trained")
+        contestants(["mn_tango_g1"], "trained")
     with pytest.raises(ValueError, match="twice"):
         contestants(["tango", "tango"])
 
@@ -181,7 +181,7 @@ def tiny(count: int) -> list:
 
 
 def test_an_evaluation_goes_on_where_it_was_and_repeats_itself(tmp_path) -> None:
-    compared = contestants(["mn_tango", "local"])
+    compared = contestants(["mn_tango", "local"], "oracle")
     where = {"settings": FAST, "cache_folder": tmp_path / "cache"}
     tally, told = evaluate.evaluate(tiny(2), compared, tmp_path / "a", **where)
     assert (tally.computed, tally.failed) == (4, 0)
@@ -202,7 +202,7 @@ def test_an_evaluation_goes_on_where_it_was_and_repeats_itself(tmp_path) -> None
 
 
 def test_settings_that_an_algorithm_cannot_have_name_it(tmp_path) -> None:
-    compared = contestants(["mn_tango", "local"])
+    compared = contestants(["mn_tango", "local"], "oracle")
     zero = ["algorithm.concealment=zero"]
     with pytest.raises(ScenarioError, match=r"local: algorithm.concealment: unknown key"):
         evaluate.evaluate(tiny(1), compared, tmp_path / "a", settings=zero)
