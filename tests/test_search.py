@@ -25,7 +25,9 @@ GOALS = [Objective("link_kbps"), Objective("si_sdr_improvement_db", maximize=Tru
 def tiny(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     file = tmp_path / "tiny.yaml"
-    file.write_text("duration_s: 0.5\nscene: {room: {t60_s: 0}}\nmetrics: [si_sdr]\n")
+    file.write_text(
+        "duration_s: 0.5\nscene: {room: {t60_s: 0}}\nmetrics: [si_sdr]\nalgorithm: {masks: oracle}\n"
+    )
     return file
 
 

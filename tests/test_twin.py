@@ -25,6 +25,8 @@ LOSSES = {
 
 
 def scenario_of(kind, loss, **algorithm):
+    if kind != "passthrough":
+        algorithm["masks"] = "oracle"
     return Scenario.model_validate(
         {
             "duration_s": 0.5,  # the smallest allowed; the sound here is shorter
