@@ -10,7 +10,7 @@ import torch
 from hasim import stft
 from hasim.training import data
 from hasim.training.data import BankSpec, build, draw_responses, load
-from hasim.training.mixing import HOP, Mixer, MixSpec, analyse
+from hasim.training.mixing import HOP, Mixer, MixSpec, analyse, magnitude
 
 SMALL = BankSpec(scenes=10, t60_s=(0.2, 0.25), length_m=(3.5, 4.0), width_m=(3.0, 3.5), taps=2048)
 
@@ -193,3 +193,17 @@ def test_every_kind_of_noise_gives_finite_mixtures(bank: data.Bank, kind: str) -
     assert torch.isfinite(torch.view_as_real(batch.mics)).all()
     assert batch.mask.min() >= 0
     assert batch.mask.max() <= 1
+
+
+def test_magnitude_is_abs_also_at_zero() -> None:
+    spectra = torch.randn(3, 40, dtype=torch.complex64)
+    spectra[0, :5] = 0
+    spectra.requires_grad_()
+    grads = []
+    for of in (magnitude, torch.abs):
+        spectra.grad = None
+        found = of(spectra)
+        found.sum().backward()
+        grads.append(spectra.grad)
+        torch.testing.assert_close(found, spectra.abs(), atol=1e-11, rtol=1e-6)
+    torch.testing.assert_close(grads[0], grads[1], atol=0, rtol=1e-5)
