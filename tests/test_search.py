@@ -26,7 +26,8 @@ def tiny(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     file = tmp_path / "tiny.yaml"
     file.write_text(
-        "duration_s: 0.5\nscene: {room: {t60_s: 0}}\nmetrics: [si_sdr]\nalgorithm: {masks: oracle}\n"
+        "duration_s: 0.5\nscene: {room: {t60_s: 0}}\n"
+        "metrics: [si_sdr]\nalgorithm: {masks: oracle}\n"
     )
     return file
 
