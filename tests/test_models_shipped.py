@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 import hasim
+from hasim.evaluate import contestants
 from hasim.models import shipped
+from hasim.models.estimator import networks
 from hasim.models.weights import load, read_card
-from hasim.nodes import Centralised, Local, MnTango
+from hasim.nodes import Centralised, Local, MnTango, Tango
+from hasim.quantization.network import QuantisedNetwork
 from hasim.scenario import Scenario, ScenarioError, replace
 from hasim.stft import FrontEndSpec
 from hasim.training.dataflows import NETWORKS
@@ -34,6 +37,26 @@ def test_an_algorithm_that_hears_the_same_has_the_same_networks() -> None:
     assert shipped.folder("centralised", 0) == shipped.folder("mn_tango", 0)
     for node in (MnTango, Local, Centralised):
         assert shipped.missing(node.model_fields["kind"].default, 0) is None
+
+
+def test_every_algorithm_of_the_paper_has_networks() -> None:
+    for kind in ("tango", "inverted_dagger", "inverted_star", "mn_tango", "local"):
+        assert shipped.missing(kind, 0) is None
+    for groups in (2, 4, 6, 8, 10):
+        assert shipped.missing("mn_tango", groups) is None
+
+
+@pytest.mark.parametrize("name", [name for name in shipped.names() if "_w" in name])
+def test_networks_in_few_bits_run_in_the_precision_that_their_name_says(name: str) -> None:
+    trained = contestants([name])[1]
+    spec = replace(Scenario(), trained.settings).algorithm
+    assert isinstance(spec, MnTango | Tango)
+    bits = spec.precision
+    activations = f"a{bits.activations}" if bits.activations < 32 else ""
+    assert name.removesuffix("_kd").endswith(f"_w{bits.weights}{activations}")
+    found = networks(Path(str(spec.weights)), groups=spec.groups, bins=257, precision=bits)
+    assert set(found) == set(NETWORKS[spec.kind])
+    assert all(isinstance(network, QuantisedNetwork) for network in found.values())
 
 
 def test_what_does_not_come_with_hasim_is_named() -> None:
