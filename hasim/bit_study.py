@@ -1,8 +1,9 @@
 """A network in few bits, heard on test scenes: what rounding does to its masks, and how much of
 that is left behind the spatial filter.
 
-The multi-node network is heard in MN-TANGO, the single-node network in the local filter, under the
-conditions of `evaluate.BASE`, against itself in floating point. Ranges are those of each scene.
+A multi-node network is heard in MN-TANGO, a single-node network in the local filter, both together
+in TANGO, under the conditions of `evaluate.BASE`, against themselves in floating point. Static
+ranges are those of each scene.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy import ndarray
 from hasim import experiment
 from hasim.evaluate import BASE
 from hasim.nodes import Enhanced
+from hasim.paired import interval
 from hasim.scenario import Scenario, replace
 from hasim.scene import Scene
 from hasim.spec import InputError
@@ -30,24 +32,30 @@ if TYPE_CHECKING:
     from hasim.quantization.precision import QuantisationSpec
     from hasim.quantization.search import Found
 
-ALGORITHMS = {"sn_dnn": "local", "mn_dnn": "mn_tango"}
+ALGORITHMS = {("sn_dnn",): "local", ("mn_dnn",): "mn_tango", ("mn_dnn", "sn_dnn"): "tango"}
+"""Where networks are heard, by their roles."""
 METRICS = ("si_sdr", "si_sir")
 
 Progress = Callable[[int, int], None]
 
 
-def read_network(file: Path) -> MaskNetwork:
-    """A network in floating point; InputError where the file holds another, or none."""
+def read_networks(files: Sequence[Path]) -> list[MaskNetwork]:
+    """Networks in floating point, one of every role at most; InputError where there are others."""
     from hasim.models.weights import load
     from hasim.quantization.network import QuantisedNetwork
 
-    try:
-        network = load(file)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    if isinstance(network, QuantisedNetwork):
-        raise InputError(f"{file}: is quantised already; needs weights in floating point")
-    return network
+    found: dict[str, MaskNetwork] = {}
+    for file in files:
+        try:
+            network = load(file)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        if isinstance(network, QuantisedNetwork):
+            raise InputError(f"{file}: is quantised already; needs weights in floating point")
+        if _role(network) in found:
+            raise InputError(f"{file}: a second {_role(network)} in the same folder; keep one")
+        found[_role(network)] = network
+    return list(found.values())
 
 
 def sensitivity(
@@ -61,37 +69,66 @@ def sensitivity(
 ) -> list[dict[str, Any]]:
     """A row for everything that can have few bits while all else has `others`, as in `drops`.
 
-    Rows hold `what`, `bits` and the means of `Bench.compare`. ValueError for impossible bits.
+    Rows hold `what`, `bits` and what `Bench.compare` says. ValueError for impossible bits.
     """
     from hasim.quantization.sensitivity import drops
 
-    bench = Bench(network, scenes, stoi=stoi)
-    variants = drops(network, bits, others)
+    bench = Bench([network], scenes, stoi=stoi)
+    rows = _compared(bench, drops(network, bits, others), progress)
+    return [{"bits": bits, **row} for row in rows]
+
+
+def dynamic(
+    networks: Sequence[MaskNetwork],
+    scenes: Sequence[Scenario],
+    *,
+    progress: Progress = lambda done, total: None,
+) -> list[dict[str, Any]]:
+    """A row for every one of `sensitivity.dynamic_choices`: what post-training quantisation as
+    PyTorch does it costs, and what each of its choices does to that.
+
+    Rows hold `what` and what `Bench.compare` says.
+    """
+    from hasim.quantization.sensitivity import dynamic_choices
+
+    return _compared(Bench(networks, scenes), dynamic_choices(), progress)
+
+
+def _compared(
+    bench: Bench, variants: Mapping[str, QuantisationSpec], progress: Progress
+) -> list[dict[str, Any]]:
     rows = []
     for number, (what, variant) in enumerate(variants.items()):
-        rows.append({"what": what, "bits": bits, **bench.compare(variant)})
+        rows.append({"what": what, **bench.compare(variant)})
         progress(number + 1, len(variants))
     return rows
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Head and lines of `sensitivity`, for people: each pair is before and behind the filter."""
+    """Head and lines of `sensitivity` and `dynamic`, for people: before the filter above, behind it
+    below, losses with half their 95 % intervals."""
     pairs = {
-        "error (dB)": ("error_before_db", "error_after_db", ".1f"),
-        "SI-SDR lost": ("si_sdr_loss_before_db", "si_sdr_loss_after_db", "+.2f"),
-        "SI-SIR lost": ("si_sir_loss_before_db", "si_sir_loss_after_db", "+.2f"),
-        "STOI lost": ("stoi_loss_before", "stoi_loss_after", "+.3f"),
+        "error\n(dB)": ("error_before_db", "error_after_db", ".1f"),
+        "SI-SDR\nlost": ("si_sdr_loss_before_db", "si_sdr_loss_after_db", "+.2f"),
+        "SI-SIR\nlost": ("si_sir_loss_before_db", "si_sir_loss_after_db", "+.2f"),
+        "STOI\nlost": ("stoi_loss_before", "stoi_loss_after", "+.3f"),
     }
+
+    def told(row: Mapping[str, Any], key: str, form: str) -> str:
+        around = row["intervals"][key] if form.startswith("+") else None
+        width = f"±{(around[1] - around[0]) / 2:{form.lstrip('+')}}" if around else ""
+        return f"{row[key]:{form}}{width}"
+
     there = {title: pair for title, pair in pairs.items() if pair[0] in rows[0]}
     lines = [
         [
             row["what"],
             f"{row['mask_error']:.4f}",
-            *(f"{row[one]:{form}} {row[two]:{form}}" for one, two, form in there.values()),
+            *(f"{told(row, a, form)}\n{told(row, b, form)}" for a, b, form in there.values()),
         ]
         for row in rows
     ]
-    return ["before, behind the filter", "mask error", *there], lines
+    return ["before, behind the filter", "mask\nerror", *there], lines
 
 
 def search(
@@ -117,7 +154,7 @@ def search(
         name: size for name, (size, _) in quantised(network, variant({})).weight_bits().items()
     }
     mix = sizes.pop("mix.weight", 0)  # two numbers, always with 8 bits
-    bench = Bench(network, scenes)
+    bench = Bench([network], scenes)
     found = greedy(
         sizes,
         lambda bits: bench.compare(variant(bits))["si_sdr_loss_after_db"],
@@ -130,42 +167,56 @@ def search(
 
 
 class Bench:
-    """Scenes as heard with a network in floating point, to compare others with."""
+    """Scenes as heard with networks in floating point, to compare others with.
+
+    Of two networks, masks and the sound before the filter are those of the multi-node network.
+    """
 
     def __init__(
-        self, network: MaskNetwork, scenes: Sequence[Scenario], *, stoi: bool = False
+        self, networks: Sequence[MaskNetwork], scenes: Sequence[Scenario], *, stoi: bool = False
     ) -> None:
-        self.network = network
-        self.role = network.spec.kind.removeprefix("compact_")
+        self.networks = {_role(network): network for network in networks}
+        roles = tuple(sorted(self.networks))
+        self.role = roles[0]
         settings = {
-            "algorithm.kind": ALGORITHMS[self.role],
-            "algorithm.groups": getattr(network.spec, "groups", 0),
+            "algorithm.kind": ALGORITHMS[roles],
+            "algorithm.groups": getattr(self.networks[self.role].spec, "groups", 0),
             "metrics": [*METRICS, *(["stoi"] if stoi else [])],
         }
         base = replace(Scenario(), {**BASE, **settings})
         self.cases = [self._case(base, scene) for scene in scenes]
 
-    def compare(self, variant: QuantisationSpec) -> dict[str, float]:
+    def compare(self, variant: QuantisationSpec) -> dict[str, Any]:
         """Means over scenes and ears, before the filter and behind it.
 
         `mask_error`: root mean square. `error_before_db`, `error_after_db`: power of the difference
         to floating point against the power of the signal. `<metric>_loss_before`,
-        `<metric>_loss_after`, with `_db` where it is one: how much lower scores are.
+        `<metric>_loss_after`, with `_db` where it is one: how much lower scores are. `intervals`:
+        for each of them, where the mean lies with 95 % confidence (low, high); null with a single
+        scene.
         """
         from hasim.quantization.network import quantised
 
         rows = []
         for case in self.cases:
-            network = quantised(self.network, variant).eval()
-            enhanced, scores = self._heard(case.scenario, case.scene, case.timeline, network)
+            networks = {
+                role: quantised(network, variant).eval() for role, network in self.networks.items()
+            }
+            enhanced, scores = self._heard(case.scenario, case.scene, case.timeline, networks)
             rows.append(_differences(case.exact, case.scores, enhanced, scores, self.role))
-        return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+        means, halves, _ = interval(np.array([list(row.values()) for row in rows]), axis=0)
+        compared: dict[str, Any] = dict(zip(rows[0], means.tolist(), strict=True))
+        compared["intervals"] = {
+            key: [mean - half, mean + half] if np.isfinite(half) else None
+            for key, mean, half in zip(rows[0], means.tolist(), halves.tolist(), strict=True)
+        }
+        return compared
 
     def _case(self, base: Scenario, scene: Scenario) -> _Case:
         taken = {"scene": scene.scene, "seed": scene.seed, "duration_s": scene.duration_s}
         scenario = base.model_copy(update={**taken, "name": scene.name})
         rendered, timeline = experiment.render_scene(scenario), experiment.play_time(scenario)
-        heard = self._heard(scenario, rendered, timeline, self.network)
+        heard = self._heard(scenario, rendered, timeline, self.networks)
         return _Case(scenario, rendered, timeline, *heard)
 
     def _heard(
@@ -173,12 +224,12 @@ class Bench:
         scenario: Scenario,
         scene: Scene,
         timeline: Timeline,
-        network: MaskNetwork | QuantisedNetwork,
+        networks: Mapping[str, MaskNetwork | QuantisedNetwork],
     ) -> tuple[Enhanced, Mapping[str, Mapping[str, float]]]:
         from hasim.models.estimator import estimator
 
         window_energy = float(np.sum(analysis_window(scenario.front_end) ** 2))
-        masks = estimator({self.role: network}, window_energy)
+        masks = estimator(networks, window_energy)
         enhanced, mics = experiment.enhance(scenario, scene, timeline, masks)
         return enhanced, experiment.judge(scenario, scene, timeline, enhanced, mics).stages
 
@@ -214,6 +265,10 @@ def _differences(
             ]
             found[f"{plain}_loss_{where}{unit}"] = float(np.mean(lost))
     return found
+
+
+def _role(network: MaskNetwork) -> str:
+    return network.spec.kind.removeprefix("compact_")
 
 
 def _ratio_db(other: ndarray, exact: ndarray) -> float:

@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -613,11 +613,15 @@ def search(
         "Examples:",
         "hasim export runs/link_bandwidth --format parquet",
         "hasim export mn_dnn.safetensors --format c --out mn_dnn_c",
+        "hasim export hasim:mn_tango_w8a8 --format c --out mn_tango_w8a8_c",
     ),
 )
 def export(
     what: Annotated[
-        Path, typer.Argument(metavar="DIR|WEIGHTS", help="Folder of a sweep, or weights file.")
+        Path,
+        typer.Argument(
+            metavar="DIR|WEIGHTS", help="Folder of a sweep, or weights: a file, or hasim:NAME."
+        ),
     ],
     format: Annotated[
         Literal["csv", "json", "parquet", "c", "npz", "onnx"],
@@ -951,6 +955,14 @@ def train(
     typer.echo(str(out))
 
 
+Speech = Annotated[
+    list[Path] | None, typer.Option(metavar="DIR", help="Speech in place of the bundled.")
+]
+Noise = Annotated[
+    list[Path] | None, typer.Option(metavar="DIR", help="Noise in place of the bundled.")
+]
+
+
 @app.command(
     rich_help_panel=STUDY,
     epilog=_lines(
@@ -981,12 +993,8 @@ def evaluate(
         int | None,
         typer.Option("--n", min=1, metavar="N", help="Scenes.", show_default="60, or all"),
     ] = None,
-    speech: Annotated[
-        list[Path] | None, typer.Option(metavar="DIR", help="Speech in place of the bundled.")
-    ] = None,
-    noise: Annotated[
-        list[Path] | None, typer.Option(metavar="DIR", help="Noise in place of the bundled.")
-    ] = None,
+    speech: Speech = None,
+    noise: Noise = None,
     duration_s: Annotated[
         float | None,
         typer.Option(min=0.5, max=600, help="Length of a test scene.", show_default="8"),
@@ -1008,10 +1016,7 @@ def evaluate(
     with _usage():
         compared = evaluation.contestants(_words(algorithms), masks, weights)
     if scenes == "test":
-        definition = test_set.with_recordings(test_set.definition(), speech or (), noise or ())
-        if duration_s is not None:
-            definition = definition.model_copy(update={"duration_s": duration_s})
-        chosen = test_set.scenarios(definition, n or 60)
+        chosen = _test_scenes(n or 60, duration_s, speech, noise)
     else:
         chosen = test_set.from_folder(Path(scenes), n)
     try:
@@ -1046,7 +1051,10 @@ quantize = typer.Typer(no_args_is_help=True, help="Networks in fewer bits.")
 app.add_typer(quantize, name="quantize", rich_help_panel=NETWORKS)
 
 Model = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="Weights of one network, in floating point.")
+    Path,
+    typer.Argument(
+        metavar="MODEL", help="Weights of one network, in floating point: a file, or hasim:NAME."
+    ),
 ]
 TestScenes = Annotated[int, typer.Option("--n", min=1, metavar="N", help="Test scenes to hear.")]
 SceneLength = Annotated[
@@ -1057,7 +1065,7 @@ SceneLength = Annotated[
 @quantize.command(
     epilog=_lines(
         "Examples:",
-        "hasim quantize sensitivity mn_dnn.safetensors --bits 4 --out runs/sensitivity",
+        "hasim quantize sensitivity hasim:mn_tango --bits 4 --out runs/sensitivity",
         "hasim quantize sensitivity mn_dnn.safetensors --bits 3 --others 8 --n 12 --stoi",
     )
 )
@@ -1072,6 +1080,8 @@ def sensitivity(
     ] = 32,
     n: TestScenes = 6,
     duration_s: SceneLength = 4.0,
+    speech: Speech = None,
+    noise: Noise = None,
     stoi: Annotated[bool, typer.Option("--stoi", help="Also what STOI loses.")] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for the figure and the numbers.")
@@ -1085,8 +1095,10 @@ def sensitivity(
     it."""
     ctx.ensure_object(dict)["json"] = as_json
     from hasim import bit_study, plots, store
+    from hasim.models import shipped
 
-    network, scenes = bit_study.read_network(model), _test_scenes(n, duration_s)
+    (network,) = bit_study.read_networks([shipped.file(model)])
+    scenes = _test_scenes(n, duration_s, speech, noise)
     with _usage(), _bar(quiet) as progress:
         rows = bit_study.sensitivity(
             network, scenes, bits=bits, others=others, stoi=stoi, progress=progress
@@ -1106,11 +1118,52 @@ def sensitivity(
 
 
 @quantize.command(
+    epilog=_lines(
+        "Examples:",
+        "hasim quantize dynamic hasim:tango",
+        "hasim quantize dynamic mn_dnn.safetensors --speech LibriSpeech/test-clean --n 30",
+    )
+)
+def dynamic(
+    ctx: typer.Context,
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL",
+            help="Weights in floating point: a file, a folder with one or two, or hasim:NAME.",
+        ),
+    ],
+    n: TestScenes = 6,
+    duration_s: SceneLength = 4.0,
+    speech: Speech = None,
+    noise: Noise = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """What dynamic post-training quantisation as PyTorch does it costs, and which of its choices
+    costs how much of that: 8 bits of weights, and of activations 7 or 8."""
+    ctx.ensure_object(dict)["json"] = as_json
+    from hasim import bit_study
+    from hasim.models import shipped
+
+    networks = bit_study.read_networks(shipped.files(model))
+    scenes = _test_scenes(n, duration_s, speech, noise)
+    with _bar(quiet) as progress:
+        rows = bit_study.dynamic(networks, scenes, progress=progress)
+    if as_json:
+        _print_json({"model": str(model), "scenes": n, "rows": rows})
+    else:
+        _show(f"against floating point, means of {n} scenes", *bit_study.table(rows))
+
+
+@quantize.command(
     name="search",
     epilog=_lines(
         "Examples:",
-        "hasim quantize search mn_dnn.safetensors --max-bytes 300000 --out small.safetensors",
-        "hasim quantize search mn_dnn.safetensors --max-loss-db 0.1",
+        "hasim quantize search hasim:mn_tango --max-bytes 300000 --out small.safetensors",
+        "hasim quantize search hasim:mn_tango --max-loss-db 0.1",
     ),
 )
 def search_bits(
@@ -1124,6 +1177,8 @@ def search_bits(
     ] = None,
     n: TestScenes = 3,
     duration_s: SceneLength = 4.0,
+    speech: Speech = None,
+    noise: Noise = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Weights file of what was found.")
     ] = None,
@@ -1135,10 +1190,12 @@ def search_bits(
     """Bits for each weight matrix under a limit of bytes, of quality, or both: greedy."""
     ctx.ensure_object(dict)["json"] = as_json
     from hasim import bit_study
+    from hasim.models import shipped
 
     if max_bytes is None and max_loss_db is None:
         raise typer.BadParameter("give --max-bytes, --max-loss-db, or both")
-    network, scenes = bit_study.read_network(model), _test_scenes(n, duration_s)
+    (network,) = bit_study.read_networks([shipped.file(model)])
+    scenes = _test_scenes(n, duration_s, speech, noise)
     with _bar(quiet) as progress:
         found, small = bit_study.search(
             network, scenes, max_bytes=max_bytes, max_loss_db=max_loss_db, progress=progress
@@ -1158,10 +1215,17 @@ def search_bits(
         typer.echo(str(out))
 
 
-def _test_scenes(count: int, duration_s: float) -> list[Any]:
+def _test_scenes(
+    count: int,
+    duration_s: float | None,
+    speech: Sequence[Path] | None,
+    noise: Sequence[Path] | None,
+) -> list[Any]:
     from hasim import test_set
 
-    definition = test_set.definition().model_copy(update={"duration_s": duration_s})
+    definition = test_set.with_recordings(test_set.definition(), speech or (), noise or ())
+    if duration_s is not None:
+        definition = definition.model_copy(update={"duration_s": duration_s})
     return test_set.scenarios(definition, count)
 
 

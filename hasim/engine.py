@@ -79,20 +79,17 @@ class Engine:
         waiting = _Waiting(tasks, group)
         running: dict[Any, Any] = {}
         done = as_completed(loop=self._client.loop)
-        for future in self._hand_out(work, waiting, running):
-            done.add(future)
+        done.update(self._hand_out(work, waiting, running))
         while running:
             future = next(done)
             task = running.pop(future)
             # The next task goes out before this one's answer is fetched and kept.
-            for fresh in self._hand_out(work, waiting, running, after=task):
-                done.add(fresh)
+            done.update(self._hand_out(work, waiting, running, after=task))
             try:
                 answer = self._answer(future)
             except _Forgotten:
                 waiting.put_back(task)
-                for fresh in self._hand_out(work, waiting, running):
-                    done.add(fresh)
+                done.update(self._hand_out(work, waiting, running))
             else:
                 yield task, answer
             del future  # lets the cluster forget the answer
@@ -124,9 +121,10 @@ class Engine:
 
     def _hand_out(
         self, work: Work, waiting: _Waiting, running: dict[Any, Any], after: Any = None
-    ) -> Iterator[Any]:
+    ) -> list[Any]:
         """Hand out tasks until there are enough for all workers, first one to follow `after`."""
         workers = self._workers()
+        fresh = []
         while len(running) < HELD * workers and waiting:
             task = waiting.next(after, list(running.values()), workers)
             after = None
@@ -135,7 +133,8 @@ class Engine:
             else:
                 future = self._client.submit(limited, work, task, self.time_limit_s, pure=False)
             running[future] = task
-            yield future
+            fresh.append(future)
+        return fresh
 
     def _workers(self) -> int:
         """How many tasks can be at work at once; 1 while a cluster has nobody yet."""

@@ -484,7 +484,7 @@ def training_curves(epochs: Sequence[Mapping[str, Any]]) -> Figure:
 
 def sensitivity(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """What one part of a network in few bits does: the error of the masked signal, and what of it
-    is left behind the filter; beside it the SI-SDR that goes with it."""
+    is left behind the filter; beside it the SI-SDR that goes with it, with 95 % intervals."""
     figure = _figure(7.6, 1.1 + 0.21 * len(rows))
     errors, losses = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     place = np.arange(len(rows))[::-1]
@@ -494,6 +494,10 @@ def sensitivity(rows: Sequence[Mapping[str, Any]]) -> Figure:
     ):
         before, after = ([row[name] for row in rows] for name in names)
         axes.hlines(place, before, after, color="#b0b0b0", linewidth=1.5)
+        if axes is losses and all(row["intervals"][name] for row in rows for name in names):
+            for name, lift, colour in zip(names, (0.15, -0.15), STEP_COLOURS, strict=False):
+                low, high = zip(*(row["intervals"][name] for row in rows), strict=True)
+                axes.hlines(place + lift, low, high, color=colour, linewidth=1)
         axes.plot(before, place, "o", color=STEP_COLOURS[0], ms=4, label="masked microphone")
         axes.plot(after, place, "D", color=STEP_COLOURS[1], ms=4, label="behind the filter")
         axes.set_xlabel(label, fontsize=8)

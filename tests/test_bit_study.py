@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from hasim import bit_study, plots, test_set
 from hasim.cli import app
+from hasim.models import shipped
 from hasim.models.compact_mn_dnn import CompactMnDnn, CompactMnDnnSpec
 from hasim.models.mn_dnn import MnDnn
 from hasim.models.sn_dnn import SnDnn
 from hasim.models.weights import load, save
 from hasim.quantization.network import QuantisedNetwork, quantised
 from hasim.quantization.precision import LSTM_POINTS, QuantisationSpec
-from hasim.quantization.sensitivity import drops
+from hasim.quantization.sensitivity import drops, dynamic_choices
 from hasim.spec import InputError
 
 
@@ -31,9 +33,10 @@ def network() -> CompactMnDnn:
 
 
 def test_nothing_rounded_nothing_lost() -> None:
-    same = bit_study.Bench(network(), scenes()).compare(
+    same = bit_study.Bench([network()], scenes()).compare(
         QuantisationSpec(weights=32, activations=32)
     )
+    assert set(same.pop("intervals").values()) == {None}  # one scene says nothing of others
     assert same == {
         "mask_error": 0.0,
         "error_before_db": -200.0,
@@ -48,7 +51,7 @@ def test_nothing_rounded_nothing_lost() -> None:
 
 def test_fewer_bits_more_error_also_in_the_single_node_network() -> None:
     torch.manual_seed(0)
-    bench = bit_study.Bench(SnDnn().eval(), scenes(), stoi=True)
+    bench = bit_study.Bench([SnDnn().eval()], scenes(), stoi=True)
     found = [bench.compare(QuantisationSpec(weights=b, activations=8)) for b in (8, 4, 2)]  # type: ignore[arg-type]
     for key in ("mask_error", "error_before_db", "error_after_db"):
         assert found[0][key] < found[1][key] < found[2][key]
@@ -99,6 +102,40 @@ def test_sensitivity_on_the_command_line(tmp_path: Path) -> None:
     assert len(lines) == len(rows)
 
 
+def test_intervals_are_over_scenes() -> None:
+    bench = bit_study.Bench([network()], scenes(3))
+    few = QuantisationSpec(scheme="dynamic", weights=3, activations=32)
+    together = bench.compare(few)
+    alone = []
+    for case in bench.cases:
+        bench.cases = [case]
+        alone.append(bench.compare(few)["error_after_db"])
+    assert together["error_after_db"] == pytest.approx(np.mean(alone))
+    half = 4.302653 * np.std(alone, ddof=1) / np.sqrt(3)  # Student, two degrees of freedom
+    assert together["intervals"]["error_after_db"] == pytest.approx(
+        [np.mean(alone) - half, np.mean(alone) + half]
+    )
+    shown = bit_study.table([{"what": "few", **together}])[1][0]
+    assert [cell.count("±") for cell in shown] == [0, 0, 0, 2, 2]
+
+
+def test_what_dynamic_quantisation_costs_two_networks_together() -> None:
+    code, said, wrong = run(
+        *("quantize", "dynamic", "hasim:tango", "--n", 1, "--duration-s", 1, "--quiet", "--json")
+    )
+    assert code == 0, wrong
+    found = {row["what"]: row["mask_error"] for row in json.loads(said)["rows"]}
+    assert list(found) == list(dynamic_choices())
+    assert all(found["all three"] < found[one] for one in list(found)[:4])
+    assert found["weights alone, per channel"] < found["weights alone, per matrix"]
+    both = bit_study.read_networks(shipped.files(Path("hasim:tango")))
+    stages = bit_study.Bench(both, scenes()).cases[0].scores
+    assert list(stages) == ["sn_dnn", "filter_1", "received_z", "mn_dnn", "filter_2"]
+    # One of two: which, has to be said.
+    code, _, wrong = run("quantize", "sensitivity", "hasim:tango")
+    assert (code, "holds 2 networks; say" in wrong) == (4, True)
+
+
 def test_search_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Bench:
         """Stands for scenes: every bit of a weight that is missing costs."""
@@ -133,7 +170,9 @@ def test_what_cannot_be_studied(tmp_path: Path) -> None:
     file = tmp_path / "small.safetensors"
     save(quantised(network(), QuantisationSpec(scheme="dynamic")), file)
     with pytest.raises(InputError, match="is quantised already"):
-        bit_study.read_network(file)
+        bit_study.read_networks([file])
+    with pytest.raises(InputError, match="a second mn_dnn in the same folder"):
+        bit_study.read_networks(shipped.files(Path("hasim:mn_tango_g2")) * 2)
     assert run("quantize", "sensitivity", file)[0] == 4
     assert run("quantize", "search", tmp_path / "none", "--max-bytes", 1)[0] == 4
     assert run("quantize", "search", file)[0] == 2

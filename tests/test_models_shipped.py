@@ -12,6 +12,7 @@ from hasim.models.weights import load, read_card
 from hasim.nodes import Centralised, Local, MnTango, Tango
 from hasim.quantization.network import QuantisedNetwork
 from hasim.scenario import Scenario, ScenarioError, replace
+from hasim.spec import InputError
 from hasim.stft import FrontEndSpec
 from hasim.training.dataflows import NETWORKS
 from hasim.training.recipe import Recipe
@@ -94,3 +95,19 @@ def test_they_enhance_a_scene_of_unseen_sound(kind: str) -> None:
     numbers = hasim.run(scenario).numbers
     for ear in ("left", "right"):
         assert numbers[f"si_sir_improvement_db_{ear}"] > 5
+
+
+def test_files_of_a_place(tmp_path: Path) -> None:
+    own = tmp_path / "own.safetensors"
+    assert shipped.files(own) == [own]  # whether it is there, says who reads it
+    both = shipped.files(Path("hasim:tango"))
+    assert [file.name for file in both] == ["mn_dnn.safetensors", "sn_dnn.safetensors"]
+    assert shipped.file(Path("hasim:tango/sn_dnn.safetensors")) == both[1]
+    with pytest.raises(
+        InputError, match=r"holds 2 networks; say hasim:tango/mn_dnn.safetensors or"
+    ):
+        shipped.file(Path("hasim:tango"))
+    with pytest.raises(InputError, match=r"hasim:tongo: does not come with hasim \(there are inv"):
+        shipped.files(Path("hasim:tongo"))
+    with pytest.raises(InputError, match="no weights"):
+        shipped.files(tmp_path)

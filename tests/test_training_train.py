@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,11 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     assert [entry["objective"] for entry in logs[0]] == ["mask", "task", "task"]
 
 
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 def test_a_few_epochs_improve_the_mask(folder: Path) -> None:
     recipe = TINY.model_copy(
         update={
@@ -103,7 +109,7 @@ def test_a_few_epochs_improve_the_mask(folder: Path) -> None:
             "mask_only_learning_rate": 5e-3,
         }
     )
-    screen = io.StringIO()
+    screen = Screen()
     train.train(recipe, folder, folder / "run", progress=screen)
     log = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["validation"]["mask"] < 0.7 * log[0]["training"]["mask"]
@@ -191,7 +197,9 @@ def test_the_gain_through_the_gevd_filter(folder: Path) -> None:
 
 
 def test_another_recipe_in_the_same_folder_is_refused(folder: Path) -> None:
-    train.train(TINY.model_copy(update={"epochs": 1}), folder, folder / "run", progress=None)
+    said = io.StringIO()
+    train.train(TINY.model_copy(update={"epochs": 1}), folder, folder / "run", progress=said)
+    assert re.fullmatch(r"epoch   1 validation  mask [\d.]+ .* \*\n", said.getvalue())  # no screen
     with pytest.raises(ValueError, match="holds a run of another recipe"):
         train.train(TINY.model_copy(update={"seed": 1}), folder, folder / "run", progress=None)
     log = (folder / "run" / "log.jsonl").read_text()

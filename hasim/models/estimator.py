@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy import ndarray
 
+from hasim.models import shipped
 from hasim.models.weights import MaskNetwork, load, read_precision
 from hasim.quantization.network import QuantisedNetwork, quantised
 from hasim.quantization.precision import PrecisionSpec, QuantisationSpec
@@ -35,7 +36,7 @@ def networks(
     of the front end. InputError where it is not, and for files that are not weights.
     """
     found: dict[str, MaskNetwork | QuantisedNetwork] = {}
-    for file in _files(path):
+    for file in shipped.files(path):
         with _damaged(file):
             network = load(file)
         role = network.spec.kind.removeprefix("compact_")
@@ -58,7 +59,7 @@ def stored_precision(path: Path) -> PrecisionSpec:
     InputError for files that are not weights, and for networks of different precisions.
     """
     found: dict[Path, PrecisionSpec] = {}
-    for file in _files(path):
+    for file in shipped.files(path):
         with _damaged(file):
             found[file] = read_precision(file)
     first = next(iter(found))
@@ -66,13 +67,6 @@ def stored_precision(path: Path) -> PrecisionSpec:
         if precision != found[first]:
             raise InputError(f"{file}: trained for another precision than {first}")
     return found[first]
-
-
-def _files(path: Path) -> list[Path]:
-    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
-    if not files:
-        raise InputError(f"{path}: no weights (*.safetensors) in this folder")
-    return files
 
 
 @contextmanager

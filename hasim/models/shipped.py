@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
+from hasim.spec import InputError
 from hasim.stft import FrontEndSpec
 
 FOLDER = Path(__file__).with_name("weights")
@@ -33,6 +34,34 @@ def folder(algorithm: str, groups: int, name: ShippedName | None = None) -> Path
         return FOLDER / name.removeprefix(PREFIX)
     shared = SAME_NETWORKS.get(algorithm, algorithm)
     return FOLDER / (f"{shared}_g{groups}" if groups else shared)
+
+
+def files(place: Path) -> list[Path]:
+    """Weights files: the file itself, or all of a folder, or of `hasim:NAME`, which may be followed
+    by a file in it (`hasim:tango/sn_dnn.safetensors`).
+
+    InputError for a folder without, and for a name that does not come with hasim.
+    """
+    name = str(place).removeprefix(PREFIX)
+    if name != str(place):
+        place = FOLDER / name
+        if not place.exists():
+            there = ", ".join(names())
+            raise InputError(f"{PREFIX}{name}: does not come with hasim (there are {there})")
+    if not place.is_dir():
+        return [place]
+    if not (found := sorted(place.glob("*.safetensors"))):
+        raise InputError(f"{place}: no weights (*.safetensors) in this folder")
+    return found
+
+
+def file(place: Path) -> Path:
+    """The only one of `files`; InputError as there, and where there are more."""
+    found = files(place)
+    if len(found) > 1:
+        there = " or ".join(f"{place}/{path.name}" for path in found)
+        raise InputError(f"{place}: holds {len(found)} networks; say {there}")
+    return found[0]
 
 
 def names() -> list[str]:

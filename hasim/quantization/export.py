@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy import ndarray
 
+from hasim.models import shipped
 from hasim.models.sn_dnn import SnDnn
 from hasim.models.weights import MaskNetwork, load
 from hasim.quantization.calibration import demo_magnitudes
@@ -23,7 +24,9 @@ GOLDEN_FRAMES = 28  # of sound
 
 
 def export(path: Path, format: Format, out: Path, weights: int | None = None) -> list[Path]:
-    """Write the network of a weights file into a folder; the files that were written.
+    """Write a network into a folder; the files that were written.
+
+    `path` is a weights file, a folder with one, or `hasim:NAME`.
 
     Formats "c" and "npz" are in integers: a network stored quantised as it is, one in floating
     point with weights of so many bits (8 where not said), activations of 8, features, cell state
@@ -31,6 +34,7 @@ def export(path: Path, format: Format, out: Path, weights: int | None = None) ->
     InputError for files that are not weights, or whose network has no such form, or for `weights`
     where they are not free.
     """
+    path = shipped.file(path)
     network = _loaded(path)
     if weights is not None and (format == "onnx" or isinstance(network, QuantisedNetwork)):
         said = "an ONNX network is" if format == "onnx" else f"{path} is stored quantised: they are"

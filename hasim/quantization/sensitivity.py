@@ -1,4 +1,5 @@
-"""Which of a network's numbers need their bits: variants in which one of them has few."""
+"""Which of a network's numbers need their bits, and which choices of post-training quantisation
+cost what: variants that differ in one thing."""
 
 from __future__ import annotations
 
@@ -33,3 +34,30 @@ def drops(network: MaskNetwork, bits: int, others: int = 32) -> dict[str, Quanti
     }.items():
         variants[name] = base.model_copy(update={**changed, "io": 16})
     return variants
+
+
+def dynamic_choices() -> dict[str, QuantisationSpec]:
+    """Dynamic quantisation as PyTorch does it, with one of its choices changed, with all changed,
+    and with weights alone, by name.
+
+    PyTorch's: weights of 8 bits with a range per matrix, activations of 7 bits (`reduce_range`)
+    ranged over all frames and sequences of a product.
+    """
+    pytorch = QuantisationSpec(
+        scheme="dynamic",
+        weights=8,
+        activations=7,
+        io=32,
+        ranges="tensor",
+        runtime_span="call",
+    )
+    choices: dict[str, dict[str, object]] = {
+        "as PyTorch": {},
+        "a range per channel": {"ranges": "channel"},
+        "activations of 8 bits": {"activations": 8},
+        "ranges of every frame": {"runtime_span": "frame"},
+        "all three": {"ranges": "channel", "activations": 8, "runtime_span": "frame"},
+        "weights alone, per matrix": {"activations": 32},
+        "weights alone, per channel": {"activations": 32, "ranges": "channel"},
+    }
+    return {name: pytorch.model_copy(update=changed) for name, changed in choices.items()}

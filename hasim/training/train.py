@@ -72,14 +72,18 @@ def train(
         _write(checkpoint, lambda part: torch.save(trainer.state(), part))
         if progress:
             values, star = _told(entry["validation"]), " *" if entry["improved"] else ""
-            print(f"\repoch {entry['epoch']:3d} validation  {values}{star}\033[K", file=progress)
+            # on a terminal in the place of the line that said how far the epoch is
+            begin, end = ("\r", "\033[K") if progress.isatty() else ("", "")
+            epoch = f"epoch {entry['epoch']:3d} validation"
+            print(f"{begin}{epoch}  {values}{star}{end}", file=progress)
 
 
 class _Progress:
-    """One line on the terminal, rewritten every second: epoch, losses, speed, time left."""
+    """One line on a terminal, rewritten every second: epoch, losses, speed, time left."""
 
     def __init__(self, trainer: Trainer, stream: TextIO | None) -> None:
-        self.trainer, self.stream = trainer, stream
+        self.trainer = trainer
+        self.stream = stream if stream and stream.isatty() else None
         self.begin = self.last = time.perf_counter()
 
     def __call__(self, batch: int, losses: dict[str, float]) -> None:
