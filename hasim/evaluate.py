@@ -50,7 +50,7 @@ BASE: dict[str, JsonValue] = {
 are averages over the whole utterance."""
 
 SCORES = ("si_sir_db", "si_sdr_db", "si_sar_db", "stoi", "estoi", "pesq")
-"""Scores of a waveform at each ear; intermediate stages have no PESQ."""
+"""Scores of a waveform at each ear; intermediate stages have PESQ with `scoring.stage_pesq`."""
 OF_THE_RUN = (
     *("snr_improvement_db", "noise_reduction_db", "speech_distortion_db"),
     *("ild_error_target_db", "ild_error_noise_db", "itd_error_target_us", "itd_error_noise_us"),

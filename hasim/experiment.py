@@ -138,8 +138,9 @@ def judge(
     }
     judged = _judged(scenario, scene, timeline, enhanced, audio)
     scores = metrics.measure_all(scenario.metrics, judged)
+    of_stages = [m for m in scenario.metrics if m != "pesq" or scenario.scoring.stage_pesq]
     stages = {
-        name: metrics.measure_stage(scenario.metrics, judged, _cut(scenario, _sound(scenario, tap)))
+        name: metrics.measure_stage(of_stages, judged, _cut(scenario, _sound(scenario, tap)))
         for name, tap in enhanced.taps.items()
     }
     numbers, unscored = _sorted_out(scores)

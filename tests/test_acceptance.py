@@ -104,3 +104,13 @@ def test_link_loss_leads_from_linked_to_exactly_local(capsys):
     for loss in (0.05, 0.2):
         gain = series("local_only", loss, "si_sdr") - series("zero", loss, "si_sdr")
         assert gain.mean() - 3 * gain.std(ddof=1) / np.sqrt(len(gain)) > 0
+
+
+def test_stages_have_pesq_where_asked_for():
+    pytest.importorskip("pesq")
+    scenario = replace(load(SCENARIO), {"duration_s": 1, "metrics": ["si_sdr", "pesq"]})
+    assert "pesq_left" not in experiment.run(scenario).stages["filter_2"]
+    outcome = experiment.run(replace(scenario, {"scoring.stage_pesq": True}))
+    stage, numbers = outcome.stages["filter_2"], outcome.numbers
+    assert stage["pesq_left"] == pytest.approx(numbers["pesq_enhanced_left"], abs=0.1)
+    assert outcome.stages["mn_dnn"]["pesq_left"] != stage["pesq_left"]

@@ -196,7 +196,7 @@ def test_trained_masks_in_a_run(weights, kind) -> None:
         algorithm__kind=kind, algorithm__masks="trained", algorithm__weights=str(weights)
     )
     outcome = experiment.run(scenario)
-    oracle = experiment.run(short(algorithm__kind=kind))
+    oracle = experiment.run(short(algorithm__kind=kind, algorithm__masks="oracle"))
     for name, mask in outcome.masks.items():
         assert mask.shape == oracle.masks[name].shape
         assert 0 <= mask.min() <= mask.max() <= 1

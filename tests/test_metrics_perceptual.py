@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hasim.metrics import Judged, Unscored, measure_all
+from hasim.metrics import Judged, Unscored, measure_all, measure_stage
 from hasim.metrics import pesq as pesq_metric
 from hasim.metrics.pesq import pesq
 from hasim.metrics.stoi import stoi
@@ -88,6 +88,10 @@ def test_pesq_ranks_and_names_both_ears():
     assert numbers["pesq_enhanced_left"] == pytest.approx(4.644, abs=0.001)  # P.862.2: its largest
     assert 1.0 < numbers["pesq_noisy_left"] < 3.0
     assert numbers["pesq_segments_left"] == 1
+    # One more waveform scores like the enhanced one.
+    noisy = judged(clean, clean).noisy
+    stage = measure_stage(["pesq"], judged(clean, clean), noisy)
+    assert stage == {f"pesq_{ear}": numbers[f"pesq_noisy_{ear}"] for ear in ("left", "right")}
 
 
 @needs_pesq

@@ -29,6 +29,9 @@ class ScoringSpec(Spec):
     """Artefacts against target plus interference (BSS eval), or the target alone (Le Roux)."""
     skip_s: float = Field(0.0, ge=0, le=60)
     """Time at the beginning that is not scored."""
+    stage_pesq: bool = False
+    """Also PESQ of every intermediate stage, if it is among the metrics: half a second for a stage of
+    8 s (one core)."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,9 @@ def measure_stage(
 ) -> dict[str, Score]:
     """Scores of one more waveform (ear, sample), say an intermediate tap, against the same signals.
 
-    Of `names` those count that judge a single waveform (SI-SDR, SI-SIR, SI-SAR, STOI, ESTOI); PESQ
-    takes too long for every tap, and the rest needs target and noise sent through filters. Numbers
-    are called `si_sdr_db_left`, `stoi_left` and so on.
+    Of `names` those count that judge a single waveform (SI-SDR, SI-SIR, SI-SAR, STOI, ESTOI, PESQ);
+    the rest needs target and noise sent through filters. Numbers are called `si_sdr_db_left`,
+    `stoi_left` and so on.
     """
     _check(judged)
     _check_signal("waveform", waveform, judged.noisy.shape)
@@ -131,7 +134,14 @@ def _shelf(name: str) -> ModuleType:
     return modules[name]
 
 
-_OF_ONE_WAVEFORM = {"si_sdr": "_db", "si_sir": "_db", "si_sar": "_db", "stoi": "", "estoi": ""}
+_OF_ONE_WAVEFORM = {
+    "si_sdr": "_db",
+    "si_sir": "_db",
+    "si_sar": "_db",
+    "stoi": "",
+    "estoi": "",
+    "pesq": "",
+}
 
 
 def _check(judged: Judged) -> None:

@@ -60,30 +60,37 @@ def measure(judged: Judged) -> Scores:
     Segments in which the reference says nothing are left out, of noisy and enhanced alike;
     `pesq_segments` is how many were scored.
     """
-    signals = np.stack([judged.noisy, judged.enhanced])  # (state, ear, sample)
+    (noisy, enhanced), segments = _segmented(judged, np.stack([judged.noisy, judged.enhanced]))
+    return compared("pesq", "", noisy, enhanced) | segments
+
+
+def scores(judged: Judged, waveform: ndarray) -> tuple[Score, Score]:
+    """PESQ of one waveform (ear, sample), left and right."""
+    return _segmented(judged, waveform[None])[0][0]
+
+
+def _segmented(
+    judged: Judged, signals: ndarray
+) -> tuple[list[tuple[Score, Score]], dict[str, Score]]:
+    """(left, right) of every state of `signals` (state, ear, sample), and `pesq_segments_<ear>`."""
     if judged.sample_rate_hz != 16000:
         rate = Unscored(f"wide-band PESQ needs 16000 Hz (got {judged.sample_rate_hz} Hz)")
-        return compared("pesq", "", (rate, rate), (rate, rate))
-    segments = max(1, math.ceil(signals.shape[-1] / (SEGMENT_S * judged.sample_rate_hz)))
-    length = signals.shape[-1] // segments
-    cut = signals[..., : segments * length].reshape(-1, length)  # (state x ear x segment, sample)
-    references = judged.target[:, : segments * length].reshape(-1, length)
-    answers = pesq(np.concatenate([references, references]), cut)
-
-    def of(state: int, ear: int) -> list[Score]:
-        first = (2 * state + ear) * segments
-        return answers[first : first + segments]
-
-    numbers: dict[str, Score] = {}
-    states: list[list[Score]] = [[], []]
-    for ear in (0, 1):
-        spoken = [_NO_SPEECH not in pair for pair in zip(of(0, ear), of(1, ear), strict=True)]
-        for state in (0, 1):
-            silent = silent_signal(judged.target[ear], signals[state, ear])
-            states[state].append(silent or _mean(of(state, ear), spoken))
-        numbers[f"pesq_segments_{('left', 'right')[ear]}"] = float(sum(spoken))
-    (noisy_left, noisy_right), (left, right) = states
-    return compared("pesq", "", (noisy_left, noisy_right), (left, right)) | numbers
+        return [(rate, rate)] * len(signals), {}
+    count = max(1, math.ceil(signals.shape[-1] / (SEGMENT_S * judged.sample_rate_hz)))
+    length = signals.shape[-1] // count
+    cut = signals[..., : count * length].reshape(-1, length)  # (state x ear x segment, sample)
+    references = judged.target[:, : count * length].reshape(-1, length)
+    answers = pesq(np.tile(references, (len(signals), 1)), cut)
+    segments: dict[str, Score] = {}
+    ears: list[list[Score]] = []
+    for ear, name in enumerate(("left", "right")):
+        starts = [(2 * state + ear) * count for state in range(len(signals))]
+        states = [answers[start : start + count] for start in starts]
+        spoken = [_NO_SPEECH not in together for together in zip(*states, strict=True)]
+        segments[f"pesq_segments_{name}"] = float(sum(spoken))
+        silent = [silent_signal(judged.target[ear], state[ear]) for state in signals]
+        ears.append([s or _mean(state, spoken) for s, state in zip(silent, states, strict=True)])
+    return list(zip(*ears, strict=True)), segments
 
 
 def _mean(scores: list[Score], spoken: list[bool]) -> Score:
