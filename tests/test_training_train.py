@@ -162,6 +162,17 @@ def test_a_run_begins_with_the_weights_of_another(folder: Path) -> None:
     assert read_card(folder / "first" / "mn_dnn.safetensors")["objective"] == "task"
 
 
+def test_features_are_standardised_before_training_or_left_as_they_are(folder: Path) -> None:
+    def gains(standardise: bool) -> torch.Tensor:
+        spec = TINY.mn_dnn.model_copy(update={"standardise": standardise})
+        recipe = TINY.model_copy(update={"mn_dnn": spec})
+        trainer = train.Trainer(recipe, train.load(folder), torch.device("cpu"))
+        return trainer.networks["mn_dnn"].norm.weight
+
+    assert (gains(standardise=False) == 1).all()
+    assert gains(standardise=True).std() > 0.1
+
+
 def test_weights_of_another_network_are_no_start(folder: Path) -> None:
     train.train(TINY.model_copy(update={"epochs": 1}), folder, folder / "first", progress=None)
     recipe = TINY.model_copy(

@@ -30,8 +30,8 @@ class ScoringSpec(Spec):
     skip_s: float = Field(0.0, ge=0, le=60)
     """Time at the beginning that is not scored."""
     stage_pesq: bool = False
-    """Also PESQ of every intermediate stage, if it is among the metrics: half a second for a stage of
-    8 s (one core)."""
+    """Also PESQ of every intermediate stage, if it is among the metrics: for 8 s of sound half a
+    second each."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ class MnDnnSpec(Spec):
     """Exponent on the scaled magnitudes; 1 is the paper's plain magnitude."""
     memory_frames: float = Field(125.0, ge=0)
     """Time constant over which features are normalised; 0 is LayerNorm, each frame by itself."""
+    standardise: bool = True
+    """Bring the features of every bin to mean 0 and deviation 1 before training, on one batch."""
 
 
 class MnDnn(nn.Module):

@@ -37,6 +37,8 @@ class SnDnnSpec(Spec):
     """Level (root mean square, full scale 1) at which white noise has features of about 1."""
     compression: float = Field(0.3, gt=0, le=1)
     """Exponent on the scaled magnitudes; 1 is the paper's plain magnitude."""
+    standardise: bool = True
+    """Bring the features of every bin to mean 0 and deviation 1 before training, on one batch."""
 
 
 class SnDnn(nn.Module):

@@ -280,7 +280,8 @@ class Trainer:
         own = batch.mics[:, :, 0]
         for name, network in networks.items():
             spectra = (own,) if name == "sn_dnn" else (own, other_ear(own))
-            network.calibrate(features(*spectra))
+            if network.spec.standardise:
+                network.calibrate(features(*spectra))
 
     def state(self) -> dict[str, Any]:
         """Everything that `restore` needs to go on exactly."""
