@@ -672,7 +672,9 @@ def test_killed_ten_times_the_table_is_the_same(longer, tmp_path, jobs):
         process = _started(*command, jobs, "--out", out, cache=cache)
         if turn % 2:  # some die while they start, some in the midst of their rows
             deadline = time.monotonic() + 60
-            while _count(out) <= len(kept) and time.monotonic() < deadline:
+            while (
+                process.poll() is None and _count(out) <= len(kept) and time.monotonic() < deadline
+            ):
                 time.sleep(0.02)
             time.sleep(rng.uniform(0, 1))
         else:
