@@ -41,21 +41,15 @@ Progress = Callable[[int, int], None]
 
 def read_networks(files: Sequence[Path]) -> list[MaskNetwork]:
     """Networks in floating point, one of every role at most; InputError where there are others."""
-    from hasim.models.weights import load
+    from hasim.models.estimator import by_role
     from hasim.quantization.network import QuantisedNetwork
 
-    found: dict[str, MaskNetwork] = {}
-    for file in files:
-        try:
-            network = load(file)
-        except ValueError as error:
-            raise InputError(str(error)) from error
+    found = []
+    for file, network in by_role(files).values():
         if isinstance(network, QuantisedNetwork):
             raise InputError(f"{file}: is quantised already; needs weights in floating point")
-        if _role(network) in found:
-            raise InputError(f"{file}: a second {_role(network)} in the same folder; keep one")
-        found[_role(network)] = network
-    return list(found.values())
+        found.append(network)
+    return found
 
 
 def sensitivity(
@@ -175,7 +169,9 @@ class Bench:
     def __init__(
         self, networks: Sequence[MaskNetwork], scenes: Sequence[Scenario], *, stoi: bool = False
     ) -> None:
-        self.networks = {_role(network): network for network in networks}
+        from hasim.models.weights import role
+
+        self.networks = {role(network): network for network in networks}
         roles = tuple(sorted(self.networks))
         self.role = roles[0]
         settings = {
@@ -265,10 +261,6 @@ def _differences(
             ]
             found[f"{plain}_loss_{where}{unit}"] = float(np.mean(lost))
     return found
-
-
-def _role(network: MaskNetwork) -> str:
-    return network.spec.kind.removeprefix("compact_")
 
 
 def _ratio_db(other: ndarray, exact: ndarray) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 from hasim.models import shipped
-from hasim.models.weights import MaskNetwork, load, read_precision
+from hasim.models.weights import MaskNetwork, load, read_precision, role
 from hasim.quantization.network import QuantisedNetwork, quantised
 from hasim.quantization.precision import PrecisionSpec, QuantisationSpec
 from hasim.spec import InputError
@@ -36,21 +36,34 @@ def networks(
     of the front end. InputError where it is not, and for files that are not weights.
     """
     found: dict[str, MaskNetwork | QuantisedNetwork] = {}
-    for file in shipped.files(path):
-        with _damaged(file):
-            network = load(file)
-        role = network.spec.kind.removeprefix("compact_")
-        if role in found:
-            raise InputError(f"{file}: a second {role} in the same folder; keep one")
+    for name, (file, network) in by_role(shipped.files(path)).items():
         if network.spec.bins != bins:
             raise InputError(
                 f"{file}: made for {network.spec.bins} bins, front_end has {bins} (window / 2 + 1)"
             )
         has = getattr(network.spec, "groups", 0)
-        if role == "mn_dnn" and has != groups:
+        if name == "mn_dnn" and has != groups:
             raise InputError(f"{file}: has groups {has}, but algorithm.groups is {groups}")
-        found[role] = _at(precision, network, file)
+        found[name] = _at(precision, network, file)
     return found
+
+
+def by_role(files: Iterable[Path]) -> dict[str, tuple[Path, MaskNetwork | QuantisedNetwork]]:
+    """File and network of every role, as stored; InputError for files that are not weights, and for
+    a role twice."""
+    found: dict[str, tuple[Path, MaskNetwork | QuantisedNetwork]] = {}
+    for file in files:
+        network = read(file)
+        if (name := role(network)) in found:
+            raise InputError(f"{file}: a second {name} in the same folder; keep one")
+        found[name] = file, network
+    return found
+
+
+def read(file: Path) -> MaskNetwork | QuantisedNetwork:
+    """The network of a file, as stored; InputError for one that is not weights, or is damaged."""
+    with _damaged(file):
+        return load(file)
 
 
 def stored_precision(path: Path) -> PrecisionSpec:

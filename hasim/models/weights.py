@@ -116,6 +116,11 @@ def load(path: Path) -> MaskNetwork | QuantisedNetwork:
     return network.eval()
 
 
+def role(network: MaskNetwork | QuantisedNetwork) -> str:
+    """What a network is in an algorithm: "sn_dnn", or "mn_dnn" (also the compact one)."""
+    return network.spec.kind.removeprefix("compact_")
+
+
 def read_card(path: Path) -> dict[str, Any]:
     """What the trainer wrote about the weights; ValueError as in `load`."""
     return dict(_block(path)["card"])

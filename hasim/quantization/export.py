@@ -11,8 +11,9 @@ import torch
 from numpy import ndarray
 
 from hasim.models import shipped
+from hasim.models.estimator import read
 from hasim.models.sn_dnn import SnDnn
-from hasim.models.weights import MaskNetwork, load
+from hasim.models.weights import MaskNetwork
 from hasim.quantization.calibration import demo_magnitudes
 from hasim.quantization.fixed_point import Levels
 from hasim.quantization.network import QuantisedNetwork, quantised
@@ -35,7 +36,7 @@ def export(path: Path, format: Format, out: Path, weights: int | None = None) ->
     where they are not free.
     """
     path = shipped.file(path)
-    network = _loaded(path)
+    network = read(path)
     if weights is not None and (format == "onnx" or isinstance(network, QuantisedNetwork)):
         said = "an ONNX network is" if format == "onnx" else f"{path} is stored quantised: they are"
         raise InputError(f"--weights: must not be given, {said} as in the file")
@@ -59,14 +60,6 @@ def integer_spec(weights: int = 8) -> QuantisationSpec:
         scheme="static",
         bits={"features": 16},
     )
-
-
-def _loaded(path: Path) -> MaskNetwork | QuantisedNetwork:
-    try:
-        return load(path)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        said = str(error) if type(error) is ValueError else f"{path}: damaged ({error!r})"
-        raise InputError(said) from error
 
 
 def _integers(

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from hasim import filters
-from hasim.models.weights import MaskNetwork, build, load
+from hasim.models.weights import MaskNetwork, build, load, role
 from hasim.quantization.network import QuantisedNetwork, quantised
 from hasim.training.data import Bank
 from hasim.training.dataflows import NETWORKS, Flow, features, other_ear, run
@@ -69,8 +69,8 @@ class Trainer:
             "validation": Mixer(bank, recipe.mix, validation_frames, "validation", device),
         }
         self._calibrate(floating)
-        for role, path in recipe.start_from.items():
-            _start(floating[role], role, start_from / path)
+        for start, path in recipe.start_from.items():
+            _start(floating[start], start, start_from / path)
         self.teacher = self._teacher(floating, start_from)
         self.networks: dict[str, MaskNetwork | QuantisedNetwork] = {**floating}
         if recipe.quantisation is not None:
@@ -317,7 +317,7 @@ def _floating(key: str, name: str, path: Path) -> MaskNetwork:
     network = load(file)
     if isinstance(network, QuantisedNetwork):
         raise ValueError(f"{key}: {file} holds a network that rounds; give one in floating point")
-    if network.spec.kind.removeprefix("compact_") != name:
+    if role(network) != name:
         raise ValueError(f"{key}: {file} holds a {network.spec.kind}, not a {name}")
     return network
 
