@@ -18,7 +18,7 @@ from pydantic import Tag
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from hasim.spec import Spec
+from hasim.config.spec import Spec
 
 HERE = Path(__file__).parent
 MADE = "<!-- Written by docs/reference.py; change the Specs or the commands, not this page. -->\n"
@@ -72,8 +72,8 @@ at once.
 
 def scenario_page() -> str:
     """docs/scenario_reference.md: a section for each Spec, tagged unions with all their kinds."""
-    from hasim.axes import SweepSpec
-    from hasim.scenario import Scenario
+    from hasim.experiment.scenario import Scenario
+    from hasim.studies.axes import SweepSpec
 
     lines = [
         MADE,
@@ -382,7 +382,7 @@ def command_page() -> str:
     """docs/command_line.md: the commands by the groups of `hasim --help`."""
     import typer
 
-    from hasim.cli import app
+    from hasim.cli.app import app
 
     front_door: Any = typer.main.get_command(app)
     panels: dict[str, list[str]] = defaultdict(list)

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from hasim.devices import DeviceSpec
-from hasim.links import ConstantRate
-from hasim.program import Compute, Receive, Send
-from hasim.simulation import PlayoutSpec, simulate
+from hasim.simulation import simulate
+from hasim.simulation.device.device import DeviceSpec
+from hasim.simulation.link.traffic import ConstantRate
+from hasim.simulation.program import Compute, Receive, Send
+from hasim.simulation.simulate import PlayoutSpec
 
 HOP_NS = 4_000_000  # a frame every 4 ms
 program = (

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hasim.experiment.result import RunResult
+    from hasim.experiment.scenario import Scenario
     from hasim.nodes import Node
-    from hasim.result import RunResult
-    from hasim.scenario import Scenario
 
 __all__ = ["run"]
 
@@ -29,8 +29,8 @@ def run(
     """
     import dataclasses
 
-    from hasim import experiment, result
-    from hasim import scenario as scenarios
+    from hasim.experiment import result, run
+    from hasim.experiment import scenario as scenarios
 
     if isinstance(scenario, (str, Path)):
         resolved = scenarios.load(scenario, set or {})
@@ -40,7 +40,7 @@ def run(
         resolved = scenarios.replace(scenario, set or {})
     if algorithm is not None:
         resolved = resolved.model_copy(update={"algorithm": algorithm})
-    outcome = experiment.run(resolved)
+    outcome = run.run(resolved)
     if out is None:
         return outcome
     return dataclasses.replace(outcome, folder=result.save(outcome, out))

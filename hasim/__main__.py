@@ -16,7 +16,7 @@ def main() -> None:
         os.environ.setdefault(name, "1")
     # Leave by an exception, so that half-written files are removed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    from hasim.cli import app
+    from hasim.cli.app import app
 
     app()
 

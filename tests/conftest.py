@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from hasim.stft import FrontEndSpec, frames_for
-from hasim.timeline import Deliveries, Status, Timeline
+from hasim.dsp.stft import FrontEndSpec, frames_for
+from hasim.simulation.timeline import Deliveries, Status, Timeline
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from hasim.result import RunResult
-from hasim.scenario import Scenario
-from hasim.scene import Image, Scene
-from hasim.timeline import Deliveries, Status, Timeline
-from hasim.verdict import Verdict
+from hasim.acoustics.scene import Image, Scene
+from hasim.experiment.result import RunResult
+from hasim.experiment.scenario import Scenario
+from hasim.simulation.feasibility import Verdict
+from hasim.simulation.timeline import Deliveries, Status, Timeline
 
 RATE_HZ = 16_000
 HOP_NS = 16_000_000

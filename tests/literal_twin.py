@@ -18,10 +18,10 @@ import scipy.linalg
 import simpy
 from numpy import ndarray
 
-from hasim.exchange import filtered_lag_frames, payload_bits
+from hasim.experiment.scenario import Scenario
 from hasim.nodes.blocks import MICS
-from hasim.program import Compute, Receive
-from hasim.scenario import Scenario
+from hasim.nodes.exchange import filtered_lag_frames, payload_bits
+from hasim.simulation.program import Compute, Receive
 
 RELATIVE_LOADING, ABSOLUTE_LOADING = 1e-6, 1e-14
 

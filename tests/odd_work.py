@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Any
 
-from hasim.store import Row
+from hasim.studies.results_table import Row
 
 
 def pid_of(_: object) -> int:

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hasim.models.compact_mn_dnn import CompactMnDnnSpec
-from hasim.models.mn_dnn import MnDnnSpec
-from hasim.models.sn_dnn import SnDnn, SnDnnSpec
-from hasim.models.weights import MaskNetwork, NetworkSpec, build
-from hasim.quantization.network import QuantisedNetwork, quantised
-from hasim.quantization.precision import QuantisationSpec
+from hasim.networks.compact_mn_dnn import CompactMnDnnSpec
+from hasim.networks.mn_dnn import MnDnnSpec
+from hasim.networks.precision import QuantisationSpec
+from hasim.networks.quantization.network import QuantisedNetwork, quantised
+from hasim.networks.sn_dnn import SnDnn, SnDnnSpec
+from hasim.networks.weights_file import MaskNetwork, NetworkSpec, build
 
 SPECS: dict[str, NetworkSpec] = {
     "sn_dnn": SnDnnSpec(bins=33, hidden=16, layers=2, head=24),

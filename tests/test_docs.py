@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 import typer
 
-from hasim import cli
-from hasim.scenario import from_mapping
-from hasim.yaml_text import read
+from hasim.cli.app import app
+from hasim.config.yaml_reader import read
+from hasim.experiment.scenario import from_mapping
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -119,7 +119,7 @@ def _commands(path: Path) -> Iterator[list[str]]:
 
 def _understood(words: list[str]) -> None:
     """Parse a command without running it."""
-    command: Any = typer.main.get_command(cli.app)
+    command: Any = typer.main.get_command(app.app)
     while hasattr(command, "commands"):
         name, *words = words
         command = command.commands[name]
@@ -184,7 +184,7 @@ def test_the_reference_tells_bounds_units_and_kinds():
 
 
 def test_the_help_is_grouped_and_every_command_has_an_example():
-    front_door: Any = typer.main.get_command(cli.app)
+    front_door: Any = typer.main.get_command(app.app)
     reference = _reference()
     for name, command in front_door.commands.items():
         assert command.rich_help_panel, f"{name}: stands in no group"
@@ -205,7 +205,7 @@ def test_shells_complete_commands_options_and_choices(tmp_path):
             "COMP_CWORD": str(len(words)),
             "PATH": "/usr/bin:/bin",
         }
-        program = "from hasim.cli import app; app(prog_name='hasim')"
+        program = "from hasim.cli.app import app; app(prog_name='hasim')"
         done = subprocess.run(
             [sys.executable, "-c", program], env=environment, capture_output=True, text=True
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_plugins import hasim, install
+from tests.experiment.test_plugins import hasim, install
 
 ROOT = Path(__file__).parents[1]
 PLUG_IN = ROOT / "examples" / "plug_in"

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from study import FIGURES, METRICS, interval, measured, scenario, table
 
-from hasim import experiment
-from hasim.timeline import Status
+from hasim.experiment import run
+from hasim.simulation.timeline import Status
 
 SCENES = range(30)
 PCM = {"kind": "pcm", "bits": 16}
@@ -53,12 +53,12 @@ WITHOUT_LOSS, WITHOUT_LINK = "no loss", "no link"
 
 def rows_of(number: int) -> Iterator[dict[str, object]]:
     """Every condition and policy on one scene."""
-    scene = experiment.render_scene(scenario(number))
+    scene = render_scene(scenario(number))
     for name, algorithm in ((WITHOUT_LOSS, "mn_tango"), (WITHOUT_LINK, "local")):
         run = scenario(
             number, algorithm={"kind": algorithm}, link=LINK | {"loss": {"kind": "none"}}
         )
-        timeline = experiment.play_time(run)
+        timeline = run.play_time(run)
         yield {"condition": "", "policy": name, "missing": 0.0, "gap": 0.0} | measured(
             run, scene, timeline
         )
@@ -67,7 +67,7 @@ def rows_of(number: int) -> Iterator[dict[str, object]]:
             algorithm = {"kind": "mn_tango"} | policy
             link = settings["link"] | algorithm.pop("link", {})
             run = scenario(number, **(settings | {"algorithm": algorithm, "link": link}))
-            timeline = experiment.play_time(run)
+            timeline = run.play_time(run)
             (deliveries,) = timeline.channels.values()
             missing = deliveries.status != Status.ON_TIME
             starts = missing & ~np.pad(missing, ((0, 0), (1, 0)))[:, :-1]
@@ -130,7 +130,7 @@ def draw(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from hasim.plots import png_bytes
+    from hasim.reporting.run_figures import png_bytes
 
     names = [name for name in POLICIES if name != NAIVE and not name.startswith("exchange")][::-1]
     styles = {

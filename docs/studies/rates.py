@@ -15,10 +15,11 @@ import numpy as np
 from numpy import ndarray
 from study import FIGURES, SKIP_S, interval, measured, scenario, table
 
-from hasim import experiment, rate_bound
-from hasim.exchange import payload_bits
-from hasim.scene import Scene
-from hasim.stft import FrontEndSpec, analyse
+from hasim.acoustics.scene import Scene
+from hasim.dsp import rate_distortion
+from hasim.dsp.stft import FrontEndSpec, analyse
+from hasim.experiment import run
+from hasim.nodes.exchange import payload_bits
 
 SCENES = range(8)
 FRONT_END = FrontEndSpec()
@@ -41,8 +42,8 @@ BOUND_KBPS = (0.0, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0,
 
 def rows_of(number: int) -> Iterator[dict[str, object]]:
     """The local filter, every codec at every rate, and the bound, on one scene."""
-    scene = experiment.render_scene(scenario(number))
-    timeline = experiment.play_time(scenario(number, link={"kind": "ideal"}))
+    scene = run.render_scene(scenario(number))
+    timeline = run.play_time(scenario(number, link={"kind": "ideal"}))
     for filter_name in ("gevd", "sdw_mwf"):
         alone = scenario(
             number, algorithm={"kind": "local", "filter": filter_name}, link={"kind": "ideal"}
@@ -55,7 +56,7 @@ def rows_of(number: int) -> Iterator[dict[str, object]]:
                 run = scenario(number, algorithm=algorithm, link={"kind": "ideal", "codec": codec})
                 kbps = payload_bits(run.link.codec, FRONT_END) * FRAMES_PER_S / 1000
                 size = codec.get("bits", codec.get("octets", 32))
-                played = experiment.play_time(run)
+                played = run.play_time(run)
                 yield (
                     {"filter": filter_name, "bits": size, "kbps": kbps, "codec": name}
                     | measured(run, scene, played)
@@ -78,18 +79,19 @@ def bounds(scene: Scene) -> dict[str, ndarray]:
     curves: dict[str, list[ndarray]] = {"bound": [], "bound, unaware": []}
     for ear in (0, 1):
         r_s, r_n = (
-            rate_bound.covariance(np.concatenate([x[ear], x[1 - ear, :1]])) for x in (speech, noise)
+            rate_distortion.covariance(np.concatenate([x[ear], x[1 - ear, :1]]))
+            for x in (speech, noise)
         )
         power = r_s[:, 0, 0].real.sum()
-        alone, both = (rate_bound.mmse(r_s, r_n, channels) for channels in ([0, 1], [0, 1, 2]))
+        alone, both = (rate_distortion.mmse(r_s, r_n, channels) for channels in ([0, 1], [0, 1, 2]))
         for name, errors in (
-            ("bound", rate_bound.distortion_rate(alone, both, rates_bits, parts)),
+            ("bound", rate_distortion.distortion_rate(alone, both, rates_bits, parts)),
             (
                 "bound, unaware",
-                rate_bound.unaware_distortion_rate(r_s, r_n, [0, 1], 2, rates_bits, parts),
+                rate_distortion.unaware_distortion_rate(r_s, r_n, [0, 1], 2, rates_bits, parts),
             ),
         ):
-            curves[name].append(rate_bound.si_sdr_db(power, errors))
+            curves[name].append(rate_distortion.si_sdr_db(power, errors))
     return {name: np.mean(both_ears, axis=0) for name, both_ears in curves.items()}
 
 
@@ -157,7 +159,7 @@ def draw(points: dict[tuple[str, str], list[Point]]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from hasim.plots import png_bytes
+    from hasim.reporting.run_figures import png_bytes
 
     colours = dict(
         zip(

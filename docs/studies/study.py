@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from hasim import experiment
+from hasim.acoustics.scene import Scene
+from hasim.experiment.scenario import Scenario
 from hasim.metrics import Judged, measure_stage
-from hasim.scenario import Scenario
-from hasim.scene import Scene
-from hasim.timeline import Timeline
+from hasim.simulation.timeline import Timeline
 
 FOLDER = Path(__file__).parent
 FIGURES = FOLDER.parent / "figures"
@@ -44,8 +43,8 @@ def scenario(number: int, **settings: object) -> Scenario:
 
 def measured(run: Scenario, scene: Scene, timeline: Timeline) -> dict[str, float]:
     """SI-SDR, SI-SIR and STOI of the sound as heard, mean over both ears."""
-    enhanced, mics = experiment.enhance(run, scene, timeline)
-    heard = experiment.as_heard(run, timeline, enhanced.output, mics)
+    enhanced, mics = run.enhance(run, scene, timeline)
+    heard = run.as_heard(run, timeline, enhanced.output, mics)
     start = round(SKIP_S * run.sample_rate_hz)
     target, noise, noisy, heard = (
         x[:, start:]

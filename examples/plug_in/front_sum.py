@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from hasim.config.spec import Spec
 from hasim.nodes import Enhanced
 from hasim.nodes.blocks import buffers, raw_exchange, synthesis
-from hasim.program import Compute
-from hasim.spec import Spec
+from hasim.simulation.program import Compute
 
 
 class FrontSum(Spec):

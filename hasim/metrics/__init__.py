@@ -15,7 +15,7 @@ import numpy as np
 from numpy import ndarray
 from pydantic import Field
 
-from hasim.spec import Spec
+from hasim.config.spec import Spec
 
 MetricName = Literal["si_sdr", "si_sir", "si_sar", "stoi", "estoi", "pesq", "snr", "cues"]
 

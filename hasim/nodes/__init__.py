@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Tag
 
+from hasim.config.spec import Spec, by_kind
 from hasim.nodes.centralised import Centralised
 from hasim.nodes.frame_by_frame import FrameByFrame, Stepper
 from hasim.nodes.inverted import InvertedDagger, InvertedStar
@@ -19,7 +20,6 @@ from hasim.nodes.mn_tango import MnTango
 from hasim.nodes.node import Enhanced, Masks, Node
 from hasim.nodes.passthrough import Passthrough
 from hasim.nodes.tango import Tango
-from hasim.spec import Spec, by_kind
 
 __all__ = [
     "AlgorithmSpec",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hasim.codecs import CodecSpec
-from hasim.exchange import filtered_lag_frames, payload_bits, raw_lag_frames
-from hasim.memory import Item
-from hasim.program import Compute, Program, Receive, Send
-from hasim.stft import FrontEndSpec, transform_macs
+from hasim.dsp.stft import FrontEndSpec, transform_macs
+from hasim.nodes.exchange import filtered_lag_frames, payload_bits, raw_lag_frames
+from hasim.simulation.device.memory import Item
+from hasim.simulation.link.codecs import CodecSpec
+from hasim.simulation.program import Compute, Program, Receive, Send
 
 MICS = 2
 FLOAT_BYTES = 4

@@ -12,14 +12,14 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy import ndarray
 
-from hasim.codecs import CodecSpec
-from hasim.exchange import Exchange, payload_bits
-from hasim.memory import Item
+from hasim.config.spec import Spec
+from hasim.dsp.stft import FrontEndSpec
 from hasim.nodes.blocks import analysis, buffers, coding, synthesis
+from hasim.nodes.exchange import Exchange, payload_bits
 from hasim.nodes.node import Enhanced, Masks
-from hasim.program import Compute, Program, Receive, Send
-from hasim.spec import Spec
-from hasim.stft import FrontEndSpec
+from hasim.simulation.device.memory import Item
+from hasim.simulation.link.codecs import CodecSpec
+from hasim.simulation.program import Compute, Program, Receive, Send
 
 
 class Stepper(Protocol):

@@ -13,15 +13,15 @@ from typing import Literal
 import numpy as np
 from numpy import ndarray
 
-from hasim import filters
-from hasim.codecs import CodecSpec
-from hasim.exchange import Exchange
-from hasim.memory import Item
+from hasim.dsp import wiener_filters
+from hasim.dsp.stft import FrontEndSpec
 from hasim.nodes.blocks import MICS, buffers, filtered_exchange, raw_exchange, synthesis
-from hasim.nodes.filtering import ExchangingNode
+from hasim.nodes.exchange import Exchange
+from hasim.nodes.mask_driven import ExchangingNode
 from hasim.nodes.node import Enhanced, Masks
-from hasim.program import Program
-from hasim.stft import FrontEndSpec
+from hasim.simulation.device.memory import Item
+from hasim.simulation.link.codecs import CodecSpec
+from hasim.simulation.program import Program
 
 
 class _Inverted(ExchangingNode):
@@ -70,7 +70,7 @@ class _Inverted(ExchangingNode):
 
         def stage_1(signals: ndarray, remote: ndarray) -> ndarray:
             channels = np.concatenate([signals, remote], axis=1)[:, : self._first_channels]
-            return (filters.apply(first, channels) * made[:, None, :])[:, None]
+            return (wiener_filters.apply(first, channels) * made[:, None, :])[:, None]
 
         z = stage_1(mics, raw.signal)
         mask_2 = self.mask(masks, exchange, "sn_dnn", self._second_input(mics[:, 0], z[:, 0]))
@@ -82,9 +82,9 @@ class _Inverted(ExchangingNode):
             if self.second_exchange:
                 z_parts = stage_1(signals, remote)
                 remote = self.received(exchange, "z", z_parts, rounded=False).signal
-            return filters.apply(second, np.concatenate([signals, remote], axis=1))
+            return wiener_filters.apply(second, np.concatenate([signals, remote], axis=1))
 
-        output = filters.apply(second, np.concatenate([mics, partner.signal], axis=1))
+        output = wiener_filters.apply(second, np.concatenate([mics, partner.signal], axis=1))
         taps = {
             "received": raw.signal[:, 0],
             "mn_dnn": mask_1 * mics[:, 0],

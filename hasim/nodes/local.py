@@ -6,15 +6,15 @@ from typing import Literal
 
 from numpy import ndarray
 
-from hasim import filters
-from hasim.codecs import CodecSpec
-from hasim.exchange import Exchange
-from hasim.memory import Item
+from hasim.dsp import wiener_filters
+from hasim.dsp.stft import FrontEndSpec
 from hasim.nodes.blocks import MICS, analysis, buffers, synthesis
-from hasim.nodes.filtering import MaskDrivenNode
+from hasim.nodes.exchange import Exchange
+from hasim.nodes.mask_driven import MaskDrivenNode
 from hasim.nodes.node import Enhanced, Masks
-from hasim.program import Program
-from hasim.stft import FrontEndSpec
+from hasim.simulation.device.memory import Item
+from hasim.simulation.link.codecs import CodecSpec
+from hasim.simulation.program import Program
 
 
 class Local(MaskDrivenNode):
@@ -43,10 +43,10 @@ class Local(MaskDrivenNode):
         """Filter over the local microphones."""
         mask = self.mask(masks, exchange, "sn_dnn", mics[:, 0])
         weights = self.local_filter_weights(mics, mask, exchange)
-        output = filters.apply(weights, mics)
+        output = wiener_filters.apply(weights, mics)
         return Enhanced(
             output,
-            through=lambda signals: filters.apply(weights, signals),
+            through=lambda signals: wiener_filters.apply(weights, signals),
             taps={"sn_dnn": mask * mics[:, 0], "filter_1": output},
             masks={"sn_dnn": mask},
         )

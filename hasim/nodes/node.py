@@ -12,11 +12,11 @@ from typing import Protocol
 
 from numpy import ndarray
 
-from hasim.codecs import CodecSpec
-from hasim.exchange import Exchange
-from hasim.memory import Item
-from hasim.program import Program
-from hasim.stft import FrontEndSpec
+from hasim.dsp.stft import FrontEndSpec
+from hasim.nodes.exchange import Exchange
+from hasim.simulation.device.memory import Item
+from hasim.simulation.link.codecs import CodecSpec
+from hasim.simulation.program import Program
 
 Masks = Callable[..., ndarray]
 """masks(network, *inputs) -> (ear, bin, frame): `network` is "sn_dnn" or "mn_dnn", inputs (ear,

@@ -8,15 +8,15 @@ from typing import ClassVar
 import numpy as np
 from numpy import ndarray
 
-from hasim import filters
-from hasim.codecs import CodecSpec
-from hasim.exchange import Exchange
-from hasim.memory import Item
+from hasim.dsp import wiener_filters
+from hasim.dsp.stft import FrontEndSpec
 from hasim.nodes.blocks import MICS, buffers, raw_exchange, synthesis
-from hasim.nodes.filtering import ExchangingNode
+from hasim.nodes.exchange import Exchange
+from hasim.nodes.mask_driven import ExchangingNode
 from hasim.nodes.node import Enhanced, Masks
-from hasim.program import Program
-from hasim.stft import FrontEndSpec
+from hasim.simulation.device.memory import Item
+from hasim.simulation.link.codecs import CodecSpec
+from hasim.simulation.program import Program
 
 
 class OneFilterNode(ExchangingNode):
@@ -52,9 +52,9 @@ class OneFilterNode(ExchangingNode):
             remote = self.received(
                 exchange, self.channel, signals[:, : self.streams], rounded=False
             ).signal
-            return filters.apply(weights, np.concatenate([signals, remote], axis=1))
+            return wiener_filters.apply(weights, np.concatenate([signals, remote], axis=1))
 
-        output = filters.apply(weights, np.concatenate([mics, partner.signal], axis=1))
+        output = wiener_filters.apply(weights, np.concatenate([mics, partner.signal], axis=1))
         return Enhanced(
             output,
             through,

@@ -6,14 +6,14 @@ from typing import Literal
 
 from numpy import ndarray
 
-from hasim.codecs import CodecSpec
-from hasim.exchange import Exchange
-from hasim.memory import Item
+from hasim.config.spec import Spec
+from hasim.dsp.stft import FrontEndSpec
 from hasim.nodes.blocks import analysis, buffers, synthesis
+from hasim.nodes.exchange import Exchange
 from hasim.nodes.node import Enhanced, Masks
-from hasim.program import Program
-from hasim.spec import Spec
-from hasim.stft import FrontEndSpec
+from hasim.simulation.device.memory import Item
+from hasim.simulation.link.codecs import CodecSpec
+from hasim.simulation.program import Program
 
 
 class Passthrough(Spec):

@@ -8,15 +8,15 @@ from typing import Literal
 import numpy as np
 from numpy import ndarray
 
-from hasim import filters
-from hasim.codecs import CodecSpec
-from hasim.exchange import Exchange
-from hasim.memory import Item
+from hasim.dsp import wiener_filters
+from hasim.dsp.stft import FrontEndSpec
 from hasim.nodes.blocks import MICS, analysis, buffers, filtered_exchange, synthesis
-from hasim.nodes.filtering import ExchangingNode
+from hasim.nodes.exchange import Exchange
+from hasim.nodes.mask_driven import ExchangingNode
 from hasim.nodes.node import Enhanced, Masks
-from hasim.program import Program
-from hasim.stft import FrontEndSpec
+from hasim.simulation.device.memory import Item
+from hasim.simulation.link.codecs import CodecSpec
+from hasim.simulation.program import Program
 
 
 class Tango(ExchangingNode):
@@ -54,7 +54,7 @@ class Tango(ExchangingNode):
 
         def stage_1(signals: ndarray) -> ndarray:
             # A frame that the device skipped has no z.
-            return (filters.apply(first, signals) * exchange.sent("z")[:, None, :])[:, None]
+            return (wiener_filters.apply(first, signals) * exchange.sent("z")[:, None, :])[:, None]
 
         z = stage_1(mics)
         partner = self.received(exchange, "z", z)
@@ -63,9 +63,9 @@ class Tango(ExchangingNode):
 
         def through(signals: ndarray) -> ndarray:
             remote = self.received(exchange, "z", stage_1(signals), rounded=False).signal
-            return filters.apply(second, np.concatenate([signals, remote], axis=1))
+            return wiener_filters.apply(second, np.concatenate([signals, remote], axis=1))
 
-        output = filters.apply(second, np.concatenate([mics, partner.signal], axis=1))
+        output = wiener_filters.apply(second, np.concatenate([mics, partner.signal], axis=1))
         return Enhanced(
             output,
             through,

@@ -1,0 +1,1 @@
+"""What every microphone hears: rooms, heads, sources, recordings."""

@@ -1,0 +1,1 @@
+"""How anything is said and kept: Specs, YAML, overrides, presets, files, caches."""

@@ -1,0 +1,143 @@
+"""Values set from outside a scenario file: dotted paths such as `scene.noises.0.azimuth_deg`.
+
+What the file leaves out is there with its default, so every path that a scenario has can be set.
+Setting a `kind` keeps those keys of the old kind that the new one has as well; setting a `preset`
+begins afresh with its values. Shallow paths are set first, `preset` and `kind` before their
+neighbours, whatever order they come in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from hasim.config.diagnostics import Shape, close_match, entry_number
+from hasim.config.presets import expanded, named_in
+from hasim.config.yaml_reader import Node, Place, Problem, node_of, read, shortened
+
+
+class Setting(NamedTuple):
+    """One path and what it shall be."""
+
+    path: tuple[str, ...]
+    value: Node
+
+
+def parse(
+    overrides: Mapping[str, Any] | Sequence[str], place: Place
+) -> tuple[list[Setting], list[Problem]]:
+    """Settings from `{"a.b": value}` or from `["a.b=yaml"]`."""
+    settings, problems = [], []
+    if isinstance(overrides, Mapping):
+        for key, value in overrides.items():
+            try:
+                settings.append(Setting(tuple(key.split(".")), node_of(value, place)))
+            except ValueError as error:
+                problems.append(Problem(place, shortened(key), str(error)))
+        return settings, problems
+    for text in overrides:
+        key, equals, value_text = text.partition("=")
+        if not equals or not key:
+            wrong, right = "not a setting", "must be KEY=VALUE, for example algorithm.mu=2"
+            problems.append(Problem(place, "", wrong, shortened(text), right))
+            continue
+        document = read(value_text, place.file, with_lines=False)
+        for problem in document.problems:
+            inner = f"{key}.{problem.key}" if problem.key else key
+            problems.append(dataclasses.replace(problem, key=shortened(inner)))
+        if document.root is not None and not document.problems:
+            settings.append(Setting(tuple(key.split(".")), document.root))
+    return settings, problems
+
+
+def apply(root: Node, shape: Shape, settings: Iterable[Setting]) -> tuple[Node, list[Problem]]:
+    """`root` with the settings made; `root` itself stays as it is."""
+    problems = []
+    order = {"preset": 0, "kind": 1}
+    for path, value in sorted(settings, key=lambda item: (len(item[0]), order.get(item[0][-1], 2))):
+        try:
+            root = _set(root, shape, path, 0, expanded(value))
+        except _Impossible as impossible:
+            problems.append(impossible.problem)
+    return root, problems
+
+
+class _Impossible(Exception):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+def _set(node: Node, shape: Shape, path: tuple[str, ...], depth: int, value: Node) -> Node:
+    """A copy of `node` in which `path[depth:]` is `value`."""
+    if depth == len(path):
+        return value
+    part = path[depth]
+    if isinstance(node.value, list):
+        return _set_entry(node, shape, path, depth, value)
+    if not isinstance(node.value, dict):
+        raise _impossible(path[:depth], value, "a single value, it has no keys", node.printed())
+    if part == "preset" and depth == len(path) - 1:
+        afresh = Node({"preset": value}, node.place, keys={"preset": value.place})
+        if named_in(afresh) is not None:
+            return expanded(afresh)
+    if part == "kind" and depth == len(path) - 1:
+        return _set_kind(node, shape, value)
+    shape = _chosen(node, shape)
+    inner = shape.child(part)
+    if inner is None:
+        known = shape.known_keys()
+        right = close_match(part, known) or f"known keys: {', '.join(known)}"
+        raise _impossible(path[: depth + 1], value, "unknown key", value.printed(), right)
+    child = node.value.get(part)
+    if child is None:
+        child = node_of(inner.schema.get("default"), value.place)
+    items = {**node.value, part: _set(child, inner, path, depth + 1, value)}
+    return Node(items, node.place, keys={part: value.place, **node.keys})
+
+
+def _set_entry(node: Node, shape: Shape, path: tuple[str, ...], depth: int, value: Node) -> Node:
+    """A copy of the list `node` with one entry changed."""
+    assert isinstance(node.value, list)
+    entries = list(node.value)
+    index = entry_number(path[depth], entries)
+    inner = None if index is None else shape.child(index)
+    if index is None or inner is None:
+        right = f"must be a whole number from 0 to {len(entries) - 1}" if entries else ""
+        got = shortened(repr(path[depth]))
+        raise _impossible(path[: depth + 1], value, "no such entry", got, right)
+    entries[index] = _set(entries[index], inner, path, depth + 1, value)
+    return Node(entries, node.place)
+
+
+def _set_kind(node: Node, shape: Shape, value: Node) -> Node:
+    """A copy of the mapping `node` with another kind, less the keys that only the old kind has.
+
+    Of a preset it is none any more.
+    """
+    assert isinstance(node.value, dict)
+    items = {key: item for key, item in node.value.items() if key != "preset"}
+    items["kind"] = value
+    kinds = shape.kinds()
+    if isinstance(value.value, str) and value.value in kinds:
+        known = kinds[value.value].known_keys()
+        items = {key: item for key, item in items.items() if key in known}
+    return Node(items, node.place, keys={**node.keys, "kind": value.place})
+
+
+def _chosen(node: Node, shape: Shape) -> Shape:
+    """The shape of a mapping's own kind."""
+    assert isinstance(node.value, dict)
+    kinds = shape.kinds()
+    if not kinds:
+        return shape
+    default = shape.schema.get("default", {}).get("kind", next(iter(kinds)))
+    kind = node.value["kind"].value if "kind" in node.value else default
+    return kinds.get(kind, shape) if isinstance(kind, str) else shape
+
+
+def _impossible(
+    path: tuple[str, ...], value: Node, wrong: str, got: str, right: str = ""
+) -> _Impossible:
+    return _Impossible(Problem(value.place, shortened(".".join(path)), wrong, got, right))

@@ -1,0 +1,1 @@
+"""One run: scenario in, judged result out."""

@@ -1,0 +1,289 @@
+"""What a scenario file may say: load, override, validate, describe.
+
+Nothing heavy is imported and nothing is written here. All mistakes of a file are reported at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, SerializeAsAny, ValidationError, model_validator
+from pydantic.json_schema import GenerateJsonSchema
+
+from hasim.acoustics.scene import SceneSpec
+from hasim.config import overrides as settings_from_outside
+from hasim.config.diagnostics import Shape, close_match, explain, find
+from hasim.config.presets import expanded
+from hasim.config.spec import Spec
+from hasim.config.yaml_reader import MAX_BYTES, Node, Place, Problem, node_of, read, write
+from hasim.dsp.stft import FrontEndSpec
+from hasim.metrics import MetricName, ScoringSpec
+from hasim.networks import pretrained
+from hasim.nodes import AlgorithmSpec, MnTango
+from hasim.nodes.mask_driven import MaskDrivenNode
+from hasim.simulation.device.device import DevicesSpec
+from hasim.simulation.link.traffic import ConstantRate, LinkSpec, offered_kbps
+from hasim.simulation.program import Compute
+from hasim.simulation.simulate import PlayoutSpec
+
+SCHEMA_VERSION = 1
+
+
+class Scenario(Spec):
+    """One experiment: a scene, an algorithm on two devices, and the link between them."""
+
+    schema_version: Literal[1] = 1
+    """The version of this format."""
+    name: str = Field("scenario", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    """Names the result folder."""
+    seed: int = Field(0, ge=0, le=2**63 - 1)
+    """All chance comes from it: excerpts, losses, jitter, mismatch."""
+    duration_s: float = Field(8.0, ge=0.5, le=600)
+    """Length of the sound."""
+    sample_rate_hz: Literal[16000] = 16000
+    """Of all signals; recordings and responses are converted."""
+    scene: SceneSpec = SceneSpec()
+    front_end: FrontEndSpec = FrontEndSpec()
+    algorithm: SerializeAsAny[AlgorithmSpec] = MnTango()
+    devices: DevicesSpec = DevicesSpec()
+    link: LinkSpec = ConstantRate()
+    playout: PlayoutSpec = PlayoutSpec()
+    metrics: tuple[MetricName, ...] = ("si_sdr", "si_sir", "si_sar", "stoi", "pesq", "snr", "cues")
+    """The scores to compute."""
+    scoring: ScoringSpec = ScoringSpec()
+
+    @model_validator(mode="after")
+    def _parts_go_together(self) -> Self:
+        """A rhythm of the link that no payload of this algorithm can follow is a mistake, and so is
+        an answer to overload that the algorithm does not know."""
+        program = self.algorithm.program(self.front_end, self.link.codec)
+        offered_kbps((program, program), self.link, self.hop_ns)
+        steps = [step for step in program if isinstance(step, Compute)]
+        mistakes = []
+        for ear in ("left", "right"):
+            overload = getattr(self.devices, ear).overload
+            key = f"devices.{ear}.overload: {overload}"
+            if overload == "hold_filter" and not any(step.renews for step in steps):
+                mistakes.append(f"{key} needs a filter; {self.algorithm.kind} has none")
+            if overload == "degrade" and all(step.spare_macs is None for step in steps):
+                mistakes.append(f"{key} needs a smaller network; algorithm.spare_groups names one")
+            if overload == "degrade" and getattr(self.algorithm, "masks", "") == "trained":
+                mistakes.append(f"{key} needs masks: oracle, which stand for both networks")
+        spec = self.algorithm
+        if (
+            isinstance(spec, MaskDrivenNode)
+            and spec.masks == "trained"
+            and not isinstance(spec.weights, Path)
+        ):
+            why = pretrained.missing(
+                spec.kind, spec.groups, self.front_end, self.sample_rate_hz, spec.weights
+            )
+            if why:
+                answer = "set algorithm.masks to oracle, or algorithm.weights to your own"
+                mistakes.append(f"algorithm.masks: {why}; {answer}")
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+        return self
+
+    @property
+    def hop_ns(self) -> int:
+        """From one frame to the next."""
+        return self.front_end.hop * 1_000_000_000 // self.sample_rate_hz
+
+
+class ScenarioError(ValueError):
+    """All that is wrong with a scenario: `problems`, one line each."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class ScenarioWarning(UserWarning):
+    """Something in a scenario file that may not mean what it seems to."""
+
+
+def load(
+    path: str | os.PathLike[str], overrides: Mapping[str, Any] | Sequence[str] = ()
+) -> Scenario:
+    """Read a file and set `overrides`: `{"link.rate_kbps": 64}` or `["link.rate_kbps=64"]`.
+
+    Relative paths in the file and in the overrides start at the file's folder; what they name must
+    exist.
+
+    Raises:
+        ScenarioError: all mistakes in the file and the overrides.
+    """
+    file = os.fspath(path)
+    document = read(_text(file), file)
+    for warning in document.warnings:
+        warnings.warn(str(warning), ScenarioWarning, stacklevel=2)
+    settings, problems = settings_from_outside.parse(overrides, Place("--set"))
+    if document.root is None:
+        raise ScenarioError([*document.problems, *problems])
+    root = document.root if document.root.value is not None else Node({}, document.root.place)
+    _refuse_other_versions(root)
+    root, unset = settings_from_outside.apply(expanded(root), _shape(), settings)
+    folder = Path(os.path.abspath(file)).parent
+    return _scenario(root, [*document.problems, *problems, *unset], folder)
+
+
+def from_mapping(mapping: Mapping[str, Any]) -> Scenario:
+    """A scenario from nested mappings, sequences and numbers (also NumPy's).
+
+    Missing keys take their defaults. Relative paths start at the working directory.
+
+    Raises:
+        ScenarioError: all mistakes.
+    """
+    return replace(mapping, {})
+
+
+def replace(scenario: Scenario | Mapping[str, Any], changes: Mapping[str, Any]) -> Scenario:
+    """A scenario with other values at dotted paths: `{"link.loss.mean_loss": 0.2}`.
+
+    Entries of lists are numbers (`scene.noises.0.azimuth_deg`). A new `kind` keeps the keys that it
+    shares with the old one. Relative paths start at the working directory.
+
+    Raises:
+        ScenarioError: all mistakes.
+    """
+    try:
+        root = node_of(scenario, Place())
+    except ValueError as error:
+        raise ScenarioError([Problem(Place(), "", str(error))]) from error
+    settings, problems = settings_from_outside.parse(changes, Place())
+    _refuse_other_versions(root)
+    root, unset = settings_from_outside.apply(expanded(root), _shape(), settings)
+    return _scenario(root, [*problems, *unset], None)
+
+
+def dump(scenario: Scenario) -> str:
+    """The scenario as YAML with every key, defaults included; `load` gives it back."""
+    return write(scenario.model_dump(mode="json"))
+
+
+def canonical_json(scenario: Scenario) -> str:
+    """The scenario as one line of JSON, the same for the same content: sorted keys, no spaces."""
+    values = scenario.model_dump(mode="json")
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+@cache
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of a scenario file, for editors and for messages."""
+    schema = Scenario.model_json_schema(schema_generator=_AnyOfKinds)
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
+
+
+class _AnyOfKinds(GenerateJsonSchema):
+    """A part without a `kind` takes the default kind, yet may fit several: `anyOf`, not `oneOf`."""
+
+    def tagged_union_schema(self, schema: Any) -> dict[str, Any]:
+        generated = super().tagged_union_schema(schema)
+        generated.pop("discriminator", None)
+        return {"anyOf" if key == "oneOf" else key: value for key, value in generated.items()}
+
+
+def _shape() -> Shape:
+    schema = json_schema()
+    return Shape(schema, schema["$defs"])
+
+
+def _text(file: str) -> str:
+    """Text of a file, no more than the first byte over the limit."""
+    place = Place(file)
+    try:
+        with open(file, "rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if len(data) > MAX_BYTES:
+            return " " * len(data)  # cut within a character; refused for its size
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        problem = Problem(Place(file, line, column), "", "not UTF-8 text", None, "save it as UTF-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        problem = Problem(place, "", f"cannot be read: {reason}", None, _similar_file(Path(file)))
+    raise ScenarioError([problem])
+
+
+def _scenario(root: Node, problems: list[Problem], folder: Path | None) -> Scenario:
+    """Validate, and let relative paths start at `folder`."""
+    scenario = None
+    try:
+        # Strict JSON: numbers are no text and no booleans, lists are tuples text is paths.
+        scenario = Scenario.model_validate_json(json.dumps(root.plain()), strict=True)
+    except ValidationError as error:
+        problems = problems + explain(error.errors(include_url=False), root, _shape())
+    if scenario is not None and folder is not None:
+        scenario = _rooted(scenario, folder)
+        problems = problems + list(_missing_files(scenario, root))
+    if scenario is None or problems:
+        raise ScenarioError(sorted(problems, key=lambda problem: _reading_order(problem.place)))
+    return scenario
+
+
+def _refuse_other_versions(root: Node) -> None:
+    """A file for a newer hasim may say anything: its version is all there is to report."""
+    if not isinstance(root.value, dict) or "schema_version" not in root.value:
+        return
+    node = root.value["schema_version"]
+    if node.plain() != SCHEMA_VERSION or isinstance(node.value, bool):
+        right = f"this hasim reads version {SCHEMA_VERSION}"
+        if isinstance(node.value, int) and node.value > SCHEMA_VERSION:
+            right += "; a newer hasim is needed"
+        raise ScenarioError(
+            [Problem(node.place, "schema_version", "unknown version", node.printed(), right)]
+        )
+
+
+def _reading_order(place: Place) -> tuple[bool, Place]:
+    return place.line == 0, place
+
+
+def _rooted(value: Any, folder: Path) -> Any:
+    """A value with its relative paths below `folder`."""
+    if isinstance(value, Path):
+        return Path(os.path.normpath(folder / value))
+    if isinstance(value, tuple):
+        return tuple(_rooted(item, folder) for item in value)
+    if isinstance(value, Spec):
+        rooted = {name: _rooted(getattr(value, name), folder) for name in type(value).model_fields}
+        changed = {name: new for name, new in rooted.items() if new != getattr(value, name)}
+        return value.model_copy(update=changed) if changed else value
+    return value
+
+
+def _missing_files(scenario: Scenario, root: Node) -> Iterator[Problem]:
+    for key, path in _paths(scenario, ()):
+        is_folder_of_weights = key[-1] == "weights" and path.is_dir()
+        if not path.is_file() and not is_folder_of_weights:
+            node, _ = find(root, key)
+            wrong = "a folder, not a file" if path.is_dir() else "no such file"
+            yield Problem(node.place, ".".join(key), wrong, str(path), _similar_file(path))
+
+
+def _paths(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Path]]:
+    if isinstance(value, Path):
+        yield key, value
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from _paths(item, (*key, str(index)))
+    elif isinstance(value, Spec):
+        for name in type(value).model_fields:
+            yield from _paths(getattr(value, name), (*key, name))
+
+
+def _similar_file(path: Path) -> str:
+    try:
+        return close_match(path.name, sorted(os.listdir(path.parent))[:1000])
+    except (OSError, ValueError):
+        return ""

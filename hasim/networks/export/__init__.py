@@ -1,0 +1,1 @@
+"""Networks as integer files: npz, C, ONNX."""

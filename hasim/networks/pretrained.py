@@ -1,0 +1,96 @@
+"""Weights that come with hasim: which folder of `models/weights` serves which algorithm.
+
+Every folder holds one safetensors file per network, with its card in the header, and is named as
+the recipe that it came of. In a scenario `hasim:NAME` asks for one of them. No torch here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+from hasim.config.spec import InputError
+from hasim.dsp.stft import FrontEndSpec
+
+FOLDER = Path(__file__).with_name("weights")
+SAMPLE_RATE_HZ = 16000
+FRONT_END = FrontEndSpec()
+"""What they were trained with: windows of 512 samples every 256."""
+
+SAME_NETWORKS = {"centralised": "mn_tango"}
+"""Algorithms whose networks hear just what those of another hear, and so share its weights."""
+
+
+PREFIX = "hasim:"
+ShippedName = Annotated[str, StringConstraints(pattern=rf"^{PREFIX}[a-z0-9_]+$")]
+
+
+def folder(algorithm: str, groups: int, name: ShippedName | None = None) -> Path:
+    """Where the networks called `name` are, or those of an algorithm in floating point; whether
+    the folder exists is for `missing` to say."""
+    if name is not None:
+        return FOLDER / name.removeprefix(PREFIX)
+    shared = SAME_NETWORKS.get(algorithm, algorithm)
+    return FOLDER / (f"{shared}_g{groups}" if groups else shared)
+
+
+def files(place: Path) -> list[Path]:
+    """Weights files: the file itself, or all of a folder, or of `hasim:NAME`, which may be followed
+    by a file in it (`hasim:tango/sn_dnn.safetensors`).
+
+    InputError for a folder without, and for a name that does not come with hasim.
+    """
+    name = str(place).removeprefix(PREFIX)
+    if name != str(place):
+        place = FOLDER / name
+        if not place.exists():
+            there = ", ".join(names())
+            raise InputError(f"{PREFIX}{name}: does not come with hasim (there are {there})")
+    if not place.is_dir():
+        return [place]
+    if not (found := sorted(place.glob("*.safetensors"))):
+        raise InputError(f"{place}: no weights (*.safetensors) in this folder")
+    return found
+
+
+def file(place: Path) -> Path:
+    """The only one of `files`; InputError as there, and where there are more."""
+    found = files(place)
+    if len(found) > 1:
+        there = " or ".join(f"{place}/{path.name}" for path in found)
+        raise InputError(f"{place}: holds {len(found)} networks; say {there}")
+    return found[0]
+
+
+def names() -> list[str]:
+    """What comes with hasim."""
+    return sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
+
+
+def missing(
+    algorithm: str,
+    groups: int,
+    front_end: FrontEndSpec = FRONT_END,
+    rate_hz: int = SAMPLE_RATE_HZ,
+    name: ShippedName | None = None,
+) -> str | None:
+    """Why no shipped network serves here, or None: it does."""
+    if not folder(algorithm, groups, name).is_dir():
+        what = name or (f"{algorithm} with groups: {groups}" if groups else algorithm)
+        there = ", ".join(names())
+        return f"no trained networks come with hasim for {what} (there are {there})"
+    trained = (FRONT_END.window, FRONT_END.hop, SAMPLE_RATE_HZ)
+    given = (front_end.window, front_end.hop, rate_hz)
+    if given != trained:
+        return (
+            f"the trained networks that come with hasim are for {_worded(trained)} "
+            f"(got {_worded(given)})"
+        )
+    return None
+
+
+def _worded(front_end: tuple[int, int, int]) -> str:
+    window, hop, rate_hz = front_end
+    return f"{window} samples every {hop} at {rate_hz} Hz"

@@ -1,0 +1,51 @@
+"""Sound to find ranges on where no other is at hand: the bundled talkers in the bundled noises.
+
+Magnitudes are (scene, channel, frame, bin), as networks take them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy import ndarray
+
+from hasim.acoustics import sources
+from hasim.dsp import stft
+
+NOISES: tuple[sources.Recording, ...] = (
+    "noise_market",
+    "noise_harbour",
+    "noise_rain",
+    "noise_river",
+)
+LEVELS_DBFS = (-45.0, -35.0, -30.0, -40.0)  # of the talkers
+SNRS_DB = (-5.0, 0.0, 5.0, 10.0)  # at the first ear
+NOISE_ELSEWHERE_DB = 6.0  # the noise is louder at the other ear
+SECONDS = 4
+SAMPLE_RATE_HZ = 16000
+
+
+def demo_magnitudes(channels: int, bins: int) -> ndarray:
+    """Every talker in a noise of its own, at both ears: 8 scenes of 4 s, float32.
+
+    Channel 0 is the own ear, channel 1 (of two) the other one; a difference of levels is all that
+    tells ears apart. Scaled as if the window had the energy of 512 samples of Hann.
+    """
+    front_end = stft.FrontEndSpec(window=2 * (bins - 1), hop=bins - 1)
+    rng = np.random.default_rng(0)
+    samples = SECONDS * SAMPLE_RATE_HZ
+    found = []
+    scenes = zip(sources.TALKERS, NOISES, LEVELS_DBFS, SNRS_DB, strict=True)
+    for talker, noise, level_dbfs, snr_db in scenes:
+        speech, sound = (
+            sources.render(sources.BundledSource(name=name), samples, SAMPLE_RATE_HZ, rng)
+            for name in (talker, noise)
+        )
+        ears = [
+            10 ** (level_dbfs / 20) * (speech + 10 ** ((louder - snr_db) / 20) * sound)
+            for louder in (0.0, NOISE_ELSEWHERE_DB)
+        ]
+        found += [ears, ears[::-1]]
+    spectra = stft.analyse(np.array(found)[:, :channels], front_end)
+    energy = np.sum(stft.analysis_window(front_end) ** 2)
+    magnitudes = np.sqrt(192 / energy) * np.abs(spectra)
+    return np.swapaxes(magnitudes, -1, -2).astype(np.float32)

@@ -1,0 +1,287 @@
+"""The training set: dry excerpts and binaural room responses in a folder, to be mixed on the fly.
+
+`build` writes, `load` reads: `speech.npy` and `noise.npy` (int16, all recordings one after
+another), `responses_NNNN.npy` (float16, (scene, source, ear, mic, tap)) and `manifest.json`.
+Source 0 of a scene is the talker in front; then noises at 45 and 90 degrees on the right and one
+anywhere on the right. Scenes with noise on the left are the same ones with the ears swapped. Every
+scene has a random stream of its own, so a build that is interrupted goes on where it was, on any
+number of processes, and ends in the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+from pydantic import Field
+
+from hasim.config.spec import Spec
+
+FORMAT_VERSION = 1
+SAMPLE_RATE_HZ = 16000
+SHARD_SCENES = 8
+NOISE_AZIMUTHS_DEG = (-45.0, -90.0, None)  # None: anywhere on the right
+
+
+class BankSpec(Spec):
+    """What the rooms of a training set look like. Pairs are ranges, drawn from uniformly."""
+
+    scenes: int = Field(400, ge=2)
+    seed: int = Field(0, ge=0)
+    length_m: tuple[float, float] = (3.5, 8.0)
+    width_m: tuple[float, float] = (3.0, 6.0)
+    height_m: tuple[float, float] = (2.4, 3.2)
+    t60_s: tuple[float, float] = (0.15, 0.45)
+    target_distance_m: tuple[float, float] = (0.7, 1.8)
+    noise_distance_m: tuple[float, float] = (0.7, 2.5)
+    target_spread_deg: float = Field(8.0, ge=0, le=90)
+    """Standard deviation of the talker's azimuth around straight ahead."""
+    noise_spread_deg: float = Field(5.0, ge=0, le=45)
+    """Standard deviation of the noises' azimuths around 45 and 90 degrees."""
+    taps: int = Field(8192, ge=256)
+    """Responses end after so many samples."""
+
+
+@dataclass(frozen=True)
+class Bank:
+    """A training set in memory. Recordings are stretches `start, stop` of one long signal."""
+
+    spec: BankSpec
+    speech: ndarray  # int16 (sample)
+    noise: ndarray  # int16 (sample)
+    speech_files: ndarray  # (file, 2): start, stop
+    noise_files: ndarray  # (file, 2)
+    responses: tuple[ndarray, ...]  # per shard float16 (scene, source, ear, mic, tap)
+
+    def response(self, scene: int, source: int) -> ndarray:
+        """From one source of a scene to the microphones, float16 (ear, mic, tap)."""
+        shard, row = divmod(scene, SHARD_SCENES)
+        return np.asarray(self.responses[shard][row, source])
+
+
+def build(
+    speech: Iterable[Path],
+    noise: Iterable[Path],
+    out: Path,
+    spec: BankSpec | None = None,
+    processes: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Fill the folder `out` from folders (or files) of speech and of noise; go on where it stopped.
+
+    `progress` hears of the shards of room responses. ValueError where `out` holds another set, or
+    where there is no audio.
+    """
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from multiprocessing import get_context
+
+    spec = spec or BankSpec()
+    out.mkdir(parents=True, exist_ok=True)
+    manifest: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "sample_rate_hz": SAMPLE_RATE_HZ,
+        "spec": spec.model_dump(mode="json"),
+        "speech": _listing("speech", speech),
+        "noise": _listing("noise", noise),
+    }
+    _claim(out, manifest)
+    for kind in ("speech", "noise"):
+        if not (out / f"{kind}.npy").exists():
+            _write_npy(out / f"{kind}.npy", _join(manifest[kind]))
+
+    shards = -(-spec.scenes // SHARD_SCENES)
+    missing = [s for s in range(shards) if not (out / _shard_name(s)).exists()]
+    progress(shards - len(missing), shards)
+    if processes == 1:
+        for done, shard in enumerate(missing, start=shards - len(missing) + 1):
+            _build_shard(spec, shard, out)
+            progress(done, shards)
+        return
+    # spawn, not fork: numpy's and torch's threads do not survive a fork
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(_build_shard, spec, shard, out) for shard in missing]
+        for done, job in enumerate(as_completed(jobs), start=shards - len(missing) + 1):
+            job.result()
+            progress(done, shards)
+
+
+def load(folder: Path) -> Bank:
+    """The training set of a folder; signals stay on disk until they are read.
+
+    ValueError where it is not one or is not complete.
+    """
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise ValueError(f"{folder}: not a training set (no manifest.json); build one first")
+    manifest = json.loads(path.read_text())
+    if manifest.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"{path}: format_version must be {FORMAT_VERSION} "
+            f"(got {manifest.get('format_version')}); build the set again"
+        )
+    spec = BankSpec.model_validate(manifest["spec"])
+    names = [_shard_name(s) for s in range(-(-spec.scenes // SHARD_SCENES))]
+    missing = [n for n in ("speech.npy", "noise.npy", *names) if not (folder / n).exists()]
+    if missing:
+        raise ValueError(
+            f"{folder}: the training set is not complete, {len(missing)} files are missing "
+            f"(first: {missing[0]}); start the same build again to finish it"
+        )
+    return Bank(
+        spec,
+        np.load(folder / "speech.npy", mmap_mode="r"),
+        np.load(folder / "noise.npy", mmap_mode="r"),
+        _stretches(manifest["speech"]),
+        _stretches(manifest["noise"]),
+        tuple(np.load(folder / name, mmap_mode="r") for name in names),
+    )
+
+
+# ------------------------------------------------------------------------------------------ rooms
+
+
+def draw_responses(spec: BankSpec, scene: int) -> ndarray:
+    """Responses (source, ear, mic, tap) of one random room, from the scene's own random stream.
+
+    The listener stands where all sources fit into the room; what does not fit, or cannot have its
+    reverberation time, is drawn again.
+    """
+    from hasim.acoustics import head, room
+
+    rng = np.random.default_rng([spec.seed, scene])
+    ears = head.prepare(head.SphereHead(), SAMPLE_RATE_HZ)
+    while True:
+        size_m = tuple(float(rng.uniform(*r)) for r in (spec.length_m, spec.width_m, spec.height_m))
+        place = room.RoomSpec(
+            size_m=size_m,
+            t60_s=float(rng.uniform(*spec.t60_s)),
+            listener_m=(
+                *(float(s * rng.uniform(0.25, 0.75)) for s in size_m[:2]),
+                float(rng.uniform(1.1, 1.7)),
+            ),
+            heading_deg=float(rng.uniform(-180, 180)),
+        )
+        places_m = [
+            np.array(room.place(place, azimuth, elevation, distance))
+            for azimuth, elevation, distance in _draw_directions(spec, rng)
+        ]
+        if not all(np.all((p >= 0.3) & (p <= np.array(size_m) - 0.3)) for p in places_m):
+            continue
+        try:
+            full = [room.response(place, ears, p, SAMPLE_RATE_HZ).full for p in places_m]
+        except ValueError:  # walls cannot absorb enough for so short a reverberation time
+            continue
+        responses = np.zeros((len(full), 2, 2, spec.taps))
+        for source, response in enumerate(full):
+            taps = min(spec.taps, response.shape[-1])
+            responses[source, ..., :taps] = response[..., :taps]
+        return responses
+
+
+def _draw_directions(spec: BankSpec, rng: np.random.Generator) -> list[tuple[float, float, float]]:
+    """Azimuth, elevation, distance of talker and noises."""
+    talker = rng.normal(0, spec.target_spread_deg)
+    directions = [(talker, rng.normal(0, 5), rng.uniform(*spec.target_distance_m))]
+    for azimuth_deg in NOISE_AZIMUTHS_DEG:
+        if azimuth_deg is None:
+            azimuth = rng.uniform(-170, -15)
+        else:
+            azimuth = azimuth_deg + rng.normal(0, spec.noise_spread_deg)
+        directions.append((azimuth, rng.normal(0, 8), rng.uniform(*spec.noise_distance_m)))
+    return [(float(a), float(e), float(d)) for a, e, d in directions]
+
+
+def _build_shard(spec: BankSpec, shard: int, out: Path) -> None:
+    scenes = range(shard * SHARD_SCENES, min((shard + 1) * SHARD_SCENES, spec.scenes))
+    responses = np.stack([draw_responses(spec, scene) for scene in scenes])
+    # Half precision rounds each tap to 11 bits of its own size: noise 70 dB below the response.
+    _write_npy(out / _shard_name(shard), responses.astype(np.float16))
+
+
+# ------------------------------------------------------------------------------------------ files
+
+
+def _shard_name(shard: int) -> str:
+    return f"responses_{shard:04d}.npy"
+
+
+def _listing(kind: str, places: Iterable[Path]) -> list[dict[str, Any]]:
+    """Every audio file below the given places, in a fixed order, with its length at 16 kHz."""
+    import soundfile
+
+    known = {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus"}
+    files: list[Path] = []
+    for place in places:
+        if not place.exists():
+            raise ValueError(f"{place}: no such file or folder")
+        found = sorted(place.rglob("*")) if place.is_dir() else [place]
+        files += [f for f in found if f.is_file() and f.suffix.lower() in known]
+    if not files:
+        raise ValueError(f"no audio files for {kind}; give at least one folder that has some")
+    listing = []
+    for file in files:
+        info = soundfile.info(file)
+        samples = -(-info.frames * SAMPLE_RATE_HZ // info.samplerate)
+        listing.append({"file": str(file), "samples": int(samples)})
+    return listing
+
+
+def _join(listing: list[dict[str, Any]]) -> ndarray:
+    """All files (first channel) as one int16 signal at 16 kHz."""
+    import soundfile
+    from scipy.signal import resample_poly
+
+    joined = np.zeros(sum(entry["samples"] for entry in listing), np.int16)
+    start = 0
+    for entry in listing:
+        signal, rate = soundfile.read(entry["file"], dtype="float32", always_2d=True)
+        mono = signal[:, 0]
+        if rate != SAMPLE_RATE_HZ:
+            common = np.gcd(rate, SAMPLE_RATE_HZ)
+            mono = resample_poly(mono, SAMPLE_RATE_HZ // common, rate // common)
+        mono = mono[: entry["samples"]]
+        joined[start : start + len(mono)] = np.clip(np.rint(mono * 32767), -32768, 32767)
+        start += entry["samples"]
+    return joined
+
+
+def _stretches(listing: list[dict[str, Any]]) -> ndarray:
+    """Where each file begins and ends in the joined signal, (file, 2)."""
+    ends = np.cumsum([0] + [entry["samples"] for entry in listing])
+    return np.stack([ends[:-1], ends[1:]], axis=1)
+
+
+def _claim(out: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest, or find that the folder already belongs to the same set."""
+    path = out / "manifest.json"
+    if not path.exists():
+        _write(path, lambda part: part.write_text(json.dumps(manifest, indent=1)))
+        return
+    there = json.loads(path.read_text())
+    for key, value in manifest.items():
+        if there.get(key) != value:
+            raise ValueError(
+                f"{out}: holds a training set with another {key}; give an empty folder, or the "
+                f"same settings as before to finish it"
+            )
+
+
+def _write_npy(path: Path, array: ndarray) -> None:
+    def write(part: Path) -> None:
+        with part.open("wb") as file:
+            np.save(file, array)
+
+    _write(path, write)
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    """Whole or not at all, also when several processes write or one is killed."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    write(part)
+    os.replace(part, path)

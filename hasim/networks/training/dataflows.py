@@ -1,0 +1,100 @@
+"""The paths of the signals through networks and filters, for both ears at once, differentiable.
+
+Each dataflow is that of the node of the same name with an ideal link and covariances over the
+whole segment. Both inverted variants exchange the first filter's output: without that, nothing
+that B-star's first stage computes would reach its output. Microphones are complex, (batch, ear,
+mic, bin, frame), mic 0 the reference; what comes out is the last filter's output (batch, ear, bin,
+frame) and the masks of every network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from hasim.networks.training.filters import FilterName, enhance
+from hasim.networks.training.mixing import magnitude
+
+Algorithm = Literal["mn_tango", "tango", "inverted_dagger", "inverted_star", "local"]
+
+NETWORKS: dict[Algorithm, tuple[str, ...]] = {
+    "mn_tango": ("mn_dnn",),
+    "tango": ("sn_dnn", "mn_dnn"),
+    "inverted_dagger": ("mn_dnn", "sn_dnn"),
+    "inverted_star": ("mn_dnn", "sn_dnn"),
+    "local": ("sn_dnn",),
+}
+"""Networks of an algorithm in the order of the signal's path; all are trained together."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What a dataflow made of the microphones."""
+
+    masks: dict[str, Tensor]  # network -> (batch, ear, bin, frame), in order
+    channels: Tensor  # (batch, ear, channel, bin, frame): what the last filter filters
+    output: Tensor | None  # (batch, ear, bin, frame); None without the last filter
+
+
+def run(
+    algorithm: Algorithm,
+    networks: Mapping[str, nn.Module],
+    mics: Tensor,
+    mu: float = 1.0,
+    mask_power: int = 2,
+    filter_name: FilterName = "sdw_mwf",
+    last_filter: bool = True,
+) -> Flow:
+    """Send microphones through `algorithm`, differentiable in the weights of its networks.
+
+    Without `last_filter` it ends at the last mask, which is all that a mask loss needs.
+    """
+    reference = mics[:, :, 0]
+    if algorithm == "local":
+        found = {"sn_dnn": masks(networks["sn_dnn"], reference)}
+        channels = mics
+    elif algorithm == "tango":
+        mask_1 = masks(networks["sn_dnn"], reference)
+        z = enhance(mics, mask_1, mu, mask_power, filter_name)
+        mask_2 = masks(networks["mn_dnn"], reference, other_ear(z))
+        found = {"sn_dnn": mask_1, "mn_dnn": mask_2}
+        channels = _append(mics, other_ear(z))
+    else:
+        mask_1 = masks(networks["mn_dnn"], reference, other_ear(reference))
+        found = {"mn_dnn": mask_1}
+        channels = _append(mics, other_ear(reference))
+        if algorithm != "mn_tango":
+            z = enhance(channels, mask_1, mu, mask_power, filter_name)
+            mask_2 = masks(networks["sn_dnn"], z if algorithm == "inverted_dagger" else reference)
+            found["sn_dnn"] = mask_2
+            channels = _append(mics, other_ear(z))
+    if not last_filter:
+        return Flow(found, channels, None)
+    last_mask = list(found.values())[-1]
+    return Flow(found, channels, enhance(channels, last_mask, mu, mask_power, filter_name))
+
+
+def masks(network: nn.Module, *spectra: Tensor) -> Tensor:
+    """The network's masks (batch, ear, bin, frame) from one such spectrum per input channel."""
+    found = network(features(*spectra))
+    # under reduced precision masks come out of it here
+    return found.to(spectra[0].real.dtype).transpose(-1, -2).unflatten(0, (-1, 2))
+
+
+def features(*spectra: Tensor) -> Tensor:
+    """Magnitudes as networks take them, (batch, channel, frame, bin), both ears in one batch."""
+    both = torch.stack([magnitude(s) for s in spectra], dim=2)
+    return both.flatten(0, 1).transpose(-1, -2)
+
+
+def other_ear(signal: Tensor) -> Tensor:
+    """What each ear (axis 1) gets from the other."""
+    return signal.flip(1)
+
+
+def _append(mics: Tensor, remote: Tensor) -> Tensor:
+    return torch.cat([mics, remote[:, :, None]], dim=2)

@@ -1,0 +1,142 @@
+"""Train a recipe in a folder: checkpoints, a log, the weights of the best epoch, progress.
+
+The folder holds `recipe.json`, `checkpoint.pt` (everything needed to go on), `log.jsonl` (a line
+per epoch) and one weights file per network. A run that was killed goes on from its last epoch to
+exactly the weights that it would have had.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import datetime
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TextIO
+
+import torch
+
+from hasim.networks.training.data import load
+from hasim.networks.training.recipe import Recipe
+from hasim.networks.training.trainer import Trainer
+from hasim.networks.weights_file import save
+
+
+def train(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    device: str | None = None,
+    progress: TextIO | None = sys.stderr,
+) -> None:
+    """Train `recipe` on the set in the folder `data`, with results and checkpoints in `out`.
+
+    Goes on where a run in `out` was stopped. What the mask loss alone came to, before the epochs
+    with the last filter, stays in the folder `mask_only`. `device` None takes CUDA where there is
+    one.
+    ValueError where `out` holds the run of another recipe, or CUDA is asked for and not there.
+    """
+    _keep_memory()
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: cuda is not available here; leave it out or give cpu")
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    trainer = Trainer(recipe, load(data), chosen, out.parent)
+    out.mkdir(parents=True, exist_ok=True)
+    _claim(out / "recipe.json", recipe)
+    checkpoint, log = out / "checkpoint.pt", out / "log.jsonl"
+    if checkpoint.exists():
+        trainer.restore(torch.load(checkpoint, map_location=chosen, weights_only=True))
+    if progress and trainer.teacher and not trainer.finished:
+        print(f"teacher   validation  {_told(trainer.teacher_validation)}", file=progress)
+    lines = log.read_text().splitlines()[: trainer.epochs_done] if log.exists() else []
+    while not trainer.finished:
+        first_stage = trainer.mask_only and recipe.mask_only_epochs < recipe.epochs
+        entry = trainer.epoch(_Progress(trainer, progress))
+        if entry["improved"]:
+            card = {
+                "recipe": recipe.model_dump(mode="json"),
+                "data": data.name,
+                "date": datetime.date.today().isoformat(),
+                **entry,
+            }
+            for name, network in trainer.networks.items():
+                save(network, out / f"{name}.safetensors", card)
+                if first_stage:
+                    save(network, out / "mask_only" / f"{name}.safetensors", card)
+        lines.append(json.dumps(entry))
+        # The log first: a line without its checkpoint is cut off again when the run goes on.
+        _write(log, lambda part: part.write_text("\n".join(lines) + "\n"))
+        _write(checkpoint, lambda part: torch.save(trainer.state(), part))
+        if progress:
+            values, star = _told(entry["validation"]), " *" if entry["improved"] else ""
+            # on a terminal in the place of the line that said how far the epoch is
+            begin, end = ("\r", "\033[K") if progress.isatty() else ("", "")
+            epoch = f"epoch {entry['epoch']:3d} validation"
+            print(f"{begin}{epoch}  {values}{star}{end}", file=progress)
+
+
+class _Progress:
+    """One line on a terminal, rewritten every second: epoch, losses, speed, time left."""
+
+    def __init__(self, trainer: Trainer, stream: TextIO | None) -> None:
+        self.trainer = trainer
+        self.stream = stream if stream and stream.isatty() else None
+        self.begin = self.last = time.perf_counter()
+
+    def __call__(self, batch: int, losses: dict[str, float]) -> None:
+        now = time.perf_counter()
+        trainer, recipe = self.trainer, self.trainer.recipe
+        if self.stream is None or (now - self.last < 1 and batch < trainer.batches):
+            return
+        self.last = now
+        share = batch / trainer.batches  # of the epoch; epochs have equally many frames
+        epoch_s = (now - self.begin) / share
+        left_s = epoch_s * (recipe.epochs - trainer.epochs_done - share)
+        frames = recipe.batches_per_epoch * recipe.scenes_per_batch * 2 * recipe.frames
+        print(
+            f"\repoch {trainer.epochs_done + 1:3d}/{recipe.epochs} "
+            f"batch {batch}/{trainer.batches}  {_told(losses)}  {frames / epoch_s:.0f} frames/s  "
+            f"{left_s / 60:.0f} min left\033[K",
+            end="",
+            file=self.stream,
+            flush=True,
+        )
+
+
+def _told(numbers: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+
+
+def _claim(path: Path, recipe: Recipe) -> None:
+    """Write the recipe, unless the folder belongs to another."""
+    if path.exists() and Recipe.model_validate_json(path.read_text()) != recipe:
+        raise ValueError(
+            f"{path.parent}: holds a run of another recipe (see {path.name}); "
+            f"give another folder, or the same recipe to go on"
+        )
+    text = recipe.model_dump_json(indent=1)
+    _write(path, lambda part: part.write_text(text))
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    """Whole or not at all, also when the process is killed."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    write(part)
+    os.replace(part, path)
+
+
+def _keep_memory() -> None:
+    """Let glibc keep freed memory instead of giving every large tensor back to the system.
+
+    A step allocates some gigabytes in pieces of tens of megabytes; fetching them as fresh pages
+    each time made covariances and their gradients 2.5 times slower (measured, one thread).
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # not with musl
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+        mallopt(-4, 0)  # M_MMAP_MAX: no separate mappings

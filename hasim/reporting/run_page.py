@@ -1,0 +1,308 @@
+"""What the page of a run tells, from the files that the run left.
+
+Manifest, summary, tables, sound and figures are read; nothing is run again, and no figure is drawn
+anew but the spectrograms. Waveforms are (ear, sample).
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from hasim.acoustics.audio_file import read_audio
+from hasim.config.spec import InputError
+from hasim.experiment.scenario import Scenario, ScenarioError, dump, from_mapping
+from hasim.experiment.summary import COMPARED, PER_EAR
+from hasim.reporting import explain, pictures, record, run_figures
+from hasim.reporting.settings import number, settings
+from hasim.simulation.energy import COMPONENTS
+
+MANIFEST = "manifest.json"
+EARS = ("left", "right")
+HEARD = {"noisy": "noisy", "enhanced": "enhanced", "target": "clean"}
+"""Sound file -> what the page calls it."""
+LISTEN_S = 30.0
+"""How much of the sound the page holds."""
+PEAK = 0.9
+FIGURES = {
+    "scene": "The scene from above: where the talker and the noises stand around the listener.",
+    "load": "How busy both cores and the medium were, and how many frames each ear had in hand.",
+    "link_loss": "Packets that were late or lost, and frames that were not ready, over time.",
+    "comb": "What an open ear hears of direct and processed sound together.",
+    "masks": "Masks of the networks: 0 is noise, 1 is the talker.",
+}
+Numbers = Mapping[str, float | None]
+
+
+def told(folder: Path) -> dict[str, Any]:
+    """Everything that the template of a run asks for.
+
+    Raises:
+        InputError: a file of the folder is missing or damaged.
+        ScenarioError: the scenario in it is not one of this hasim.
+    """
+    manifest, summary = _json(folder / MANIFEST), _json(folder / "summary.json")
+    try:
+        scenario = from_mapping(manifest["scenario"])
+        numbers: Numbers = summary["numbers"]
+        return {
+            "name": summary["scenario"],
+            "verdict": summary["verdict"],
+            "why": explain.explain(folder)[1:],
+            "tiles": list(_tiles(numbers, summary["fittings"])),
+            "scores": list(_scores(numbers, summary["unscored"])),
+            "unscored": _reasons(summary["unscored"]),
+            "stages": _stages(summary["stages"]),
+            "sound": _sound(folder),
+            "record": record.told(folder, scenario),
+            "latency": _latency(numbers, summary["fittings"]),
+            "percentiles": [
+                (name, numbers.get(f"latency_{key}_ms"))
+                for key, name in (
+                    ("p50", "half of all frames"),
+                    ("p95", "95 %"),
+                    ("p99", "99 %"),
+                    ("max", "the slowest"),
+                )
+            ],
+            "budget": list(_budget(numbers, scenario)),
+            "energy": list(_energy(numbers, scenario)),
+            "figures": list(_figures(folder)),
+            "settings": settings(scenario),
+            "origins": list(_origins(manifest["origins"])),
+            "warnings": summary["warnings"],
+            "numbers": sorted(numbers.items()),
+            "seed": manifest["seed"],
+            "versions": sorted(manifest["versions"].items()),
+            "hashes": sorted(manifest["hashes"].items()),
+            "yaml": dump(scenario),
+            "command": f"hasim run {shlex.quote(folder.resolve().name)}/scenario.yaml --out again",
+        }
+    except (InputError, ScenarioError):
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(f"{folder}: damaged, or from another hasim ({error!r})") from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{path}: not the folder of a run ({reason})") from error
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error})") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: damaged (no JSON object)")
+    return content
+
+
+def _tiles(numbers: Numbers, fittings: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """The few numbers that one looks for first."""
+    for metric, unit, label, digits in COMPARED:
+        if metric not in ("si_sdr", "stoi", "pesq"):
+            continue
+        gains = [numbers.get(f"{metric}_improvement{unit}_{ear}") for ear in EARS]
+        if None in gains:
+            continue
+        left, right = (number(gain, digits, sign=True) for gain in gains)
+        name = label.partition(" (")[0]
+        value = f"{left} / {right}" + (" dB" if unit else "")
+        yield {"label": f"{name} improvement", "value": value, "note": "left / right ear"}
+    if (latency := numbers.get("latency_ms")) is not None:
+        note = ", ".join(f"{fitting} fitting: {word}" for fitting, word in fittings.items())
+        yield {"label": "Latency", "value": f"{number(latency, 1)} ms", "note": note}
+    if (offered := numbers.get("link_kbps")) is not None:
+        rate = numbers.get("link_rate_kbps")
+        much = "more than the" if rate is not None and offered > rate else "of"
+        yield {
+            "label": "Link",
+            "value": f"{number(offered, 0)} kbit/s",
+            "note": f"{much} {number(rate, 0)} kbit/s that it carries",
+        }
+    loads = [x for ear in EARS if (x := numbers.get(f"utilisation_{ear}")) is not None]
+    if loads:
+        busy = number(100 * max(loads), 0)
+        yield {"label": "Processor", "value": f"{busy} % busy", "note": "the busier ear"}
+    hours = [x for ear in EARS if (x := numbers.get(f"battery_hours_{ear}")) is not None]
+    if hours:
+        yield {"label": "Battery", "value": f"{number(min(hours), 1)} h", "note": "the first empty"}
+
+
+def _scores(numbers: Numbers, unscored: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Rows of the table of scores: noisy, enhanced and improvement of both ears."""
+    named = numbers.keys() | unscored.keys()
+    for metric, unit, label, digits in COMPARED:
+        if f"{metric}_enhanced{unit}_left" in named:
+            yield {
+                "label": label,
+                "digits": digits,
+                "ears": [
+                    [
+                        numbers.get(f"{metric}_{state}{unit}_{ear}")
+                        for state in ("noisy", "enhanced", "improvement")
+                    ]
+                    for ear in EARS
+                ],
+            }
+    for metric, label, digits in PER_EAR:
+        if f"{metric}_left" in named:
+            values = [numbers.get(f"{metric}_{ear}") for ear in EARS]
+            yield {"label": label, "digits": digits, "alone": values}
+
+
+def _reasons(unscored: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """Why numbers are missing: reason and the names of those that it explains."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in unscored.items():
+        reasons.setdefault(reason, []).append(name)
+    return list(reasons.items())
+
+
+def _stages(stages: Mapping[str, Numbers]) -> dict[str, Any]:
+    scored = [
+        (metric, unit, label, digits)
+        for metric, unit, label, digits in COMPARED
+        if any(f"{metric}{unit}_left" in scores for scores in stages.values())
+    ]
+    rows = [
+        (tap, [[scores.get(f"{m}{unit}_{ear}") for ear in EARS] for m, unit, _, _ in scored])
+        for tap, scores in stages.items()
+    ]
+    return {"labels": [(label, digits) for _, _, label, digits in scored], "rows": rows}
+
+
+def _sound(folder: Path) -> dict[str, Any]:
+    """Players and spectrograms; one gain for all signals, so that they can be compared."""
+    signals: dict[str, ndarray] = {}
+    rate_hz = 0
+    for file in HEARD:
+        signals[file], rate_hz = read_audio(folder / f"{file}.wav")
+        if len(signals[file]) != 2:
+            raise InputError(f"{folder / file}.wav: expected two channels, one per ear")
+    whole_s = max(signal.shape[1] for signal in signals.values()) / rate_hz
+    signals = {name: signal[:, : round(LISTEN_S * rate_hz)] for name, signal in signals.items()}
+    peak = max(float(np.abs(signal).max()) for signal in signals.values())
+    gain = PEAK / peak if peak > 0 else 1.0
+    levels_db = {name: run_figures.spectrogram_db(x, rate_hz) for name, x in signals.items()}
+    loudest_db = max(float(np.percentile(picture, 99.9)) for picture in levels_db.values())
+    return {
+        "rate_hz": rate_hz,
+        "duration_s": max(signal.shape[1] for signal in signals.values()) / rate_hz,
+        "whole_s": whole_s,
+        "gain_db": 20 * float(np.log10(gain)),
+        "peak": PEAK,
+        "range_db": run_figures.DYNAMIC_RANGE_DB,
+        "top_khz": rate_hz / 2000,
+        "signals": [
+            {
+                "name": HEARD[file],
+                "wav": pictures.wav_uri(gain * signal, rate_hz),
+                "ears": [
+                    (
+                        ear,
+                        pictures.spectrogram_uri(
+                            levels_db[file][number] - loudest_db, run_figures.DYNAMIC_RANGE_DB
+                        ),
+                    )
+                    for number, ear in enumerate(EARS)
+                ],
+            }
+            for file, signal in signals.items()
+        ],
+    }
+
+
+def _latency(numbers: Numbers, fittings: Mapping[str, str]) -> dict[str, Any] | None:
+    total = numbers.get("latency_ms")
+    if not total:
+        return None
+    parts = [(name, numbers.get(f"latency_{name}_ms") or 0.0) for name in ("window", "playout")]
+    inside = [
+        (label, numbers.get(f"latency_{key}_ms"))
+        for key, label in (
+            ("queue", "waiting for the core"),
+            ("compute", "computing"),
+            ("link", "waiting for the partner's packet"),
+            ("margin", "left to the deadline"),
+        )
+    ]
+    return {
+        "total": total,
+        "parts": [(name, value, 100 * value / total) for name, value in parts],
+        "inside": [(label, value) for label, value in inside if value is not None],
+        "fittings": sorted(fittings.items(), reverse=True),
+    }
+
+
+def _budget(numbers: Numbers, scenario: Scenario) -> Iterator[dict[str, Any]]:
+    """What is used of what there is."""
+    for ear in EARS:
+        device = getattr(scenario.devices, ear)
+        yield _used(f"processor, {ear}", numbers.get(f"utilisation_{ear}"), 1.0, "%")
+        for key, label in (("ram_kb", "RAM"), ("nvm_kb", "NVM")):
+            yield _used(f"{label}, {ear}", numbers.get(key), getattr(device, key), "kB")
+    if "link_kbps" in numbers:
+        rate = numbers.get("link_rate_kbps")
+        yield _used("link", numbers["link_kbps"], rate, "kbit/s")
+        yield _used("on the air", numbers.get("airtime_share"), 1.0, "%")
+
+
+def _used(label: str, used: float | None, has: float | None, unit: str) -> dict[str, Any]:
+    share = used / has if used is not None and has else None
+    if unit == "%":
+        words = f"{number(None if used is None else 100 * used, 0)} %"
+    else:
+        words = f"{number(used, 0)} of {number(has, 0)} {unit}"
+    return {
+        "label": label,
+        "words": words,
+        "share": None if share is None else min(100 * share, 100),
+        "over": share is not None and share > 1,
+    }
+
+
+def _energy(numbers: Numbers, scenario: Scenario) -> Iterator[dict[str, Any]]:
+    for ear in EARS:
+        total = numbers.get(f"power_mw_{ear}")
+        if total:
+            battery = getattr(scenario.devices, ear).battery
+            parts = [
+                (part.replace("_", " "), value)
+                for part in COMPONENTS
+                if (value := numbers.get(f"power_{part}_mw_{ear}"))
+            ]
+            yield {
+                "ear": ear,
+                "total": total,
+                "parts": [(part, value, 100 * value / total) for part, value in parts],
+                "hours": numbers.get(f"battery_hours_{ear}"),
+                "battery": battery.preset or f"{battery.mah:g} mAh",
+            }
+
+
+def _figures(folder: Path) -> Iterator[dict[str, str]]:
+    for name, about in FIGURES.items():
+        path = folder / "figures" / f"{name}.png"
+        if path.is_file():
+            yield {
+                "name": name,
+                "about": about,
+                "uri": pictures.uri("image/png", path.read_bytes()),
+            }
+
+
+def _origins(origins: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Presets in use: what they stand for, where their numbers are from, how sure they are."""
+    for part, origin in origins.items():
+        if origin.get("preset"):
+            yield {"part": part, **origin}
+        for inner in ("battery", "radio"):
+            if (origin.get(inner) or {}).get("preset"):
+                yield {"part": f"{part}, {inner}", **origin[inner]}

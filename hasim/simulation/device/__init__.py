@@ -1,0 +1,1 @@
+"""One ear's device: processor rates, memory, power, oscillator."""

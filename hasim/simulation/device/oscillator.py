@@ -1,0 +1,131 @@
+"""Two ears, two sampling clocks: how far the partner's samples lag behind one's own, and what that
+does to them.
+
+Crystals are a few ppm off. 20 ppm are 20 us a second, a sample of 16 kHz every 3.125 s. What an ear
+receives was sampled by the partner's clock; taken as if it were its own, it lags by the difference
+of the clocks, less what the ear corrects. Corrections are made once a hop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Self
+
+import numpy as np
+from numpy import ndarray
+from pydantic import Field, model_validator
+
+from hasim.config.spec import Spec
+
+SAMPLE_NS = 62_500
+TAPS = 32  # of the interpolation, whose window is as long
+
+
+class OscillatorSpec(Spec):
+    """An ear's sampling clock, and how the ear makes up for the partner's being another one."""
+
+    ppm: float = Field(0.0, ge=-1000, le=1000)
+    """Faster than it should be."""
+    wander_ppm: float = Field(0.0, ge=0, le=100)
+    """Standard deviation by which this changes within a second, as a random walk."""
+    sync: Literal["none", "beacon", "pll"] = "none"
+    """What the ear knows of the partner's clock: nothing, so that its buffer runs over or empty;
+    the offset at every beacon; or the offset at any time, followed by a phase-locked loop."""
+    every_ms: float = Field(1000.0, ge=1, le=1e5)
+    """From beacon to beacon, or time constant of the loop."""
+    sync_error_us: float = Field(8.0, ge=0, le=1000)
+    """Standard deviation of what it knows."""
+    correction: Literal["insert_drop", "resample"] = "insert_drop"
+    """Whole samples are left out or doubled, or the signal is interpolated."""
+
+    @model_validator(mode="after")
+    def _known_before_corrected(self) -> Self:
+        if self.sync == "none" and self.correction == "resample":
+            raise ValueError(
+                "correction: must be insert_drop with sync none, which knows no offset to resample "
+                "by (got resample)"
+            )
+        return self
+
+
+def skew_samples(
+    oscillators: tuple[OscillatorSpec, OscillatorSpec],
+    frames: int,
+    hop_ns: int,
+    stream: Callable[[str], np.random.Generator],
+) -> ndarray:
+    """(ear, frame, 2): samples by which what the ear has of the partner lags, at the beginning and
+    at the end of every hop.
+
+    Random streams: "clock/left" and "clock/right" for the wander, "sync/left" and "sync/right" for
+    what the ears know.
+    """
+    ahead = [
+        _ahead(spec, frames, hop_ns, stream(f"clock/{ear}"))
+        for spec, ear in zip(oscillators, ("left", "right"), strict=True)
+    ]
+    result = np.empty((2, frames, 2))
+    for ear, (spec, name) in enumerate(zip(oscillators, ("left", "right"), strict=True)):
+        # A partner that is ahead took the sample of this number earlier.
+        lag = ahead[1 - ear] - ahead[ear]
+        corrected = _corrected(spec, lag[:-1], hop_ns, stream(f"sync/{name}"))
+        result[ear] = np.stack([lag[:-1] - corrected, lag[1:] - corrected], axis=-1)
+    return result
+
+
+def _ahead(spec: OscillatorSpec, frames: int, hop_ns: int, rng: np.random.Generator) -> ndarray:
+    """(frames + 1,): samples by which a clock is ahead of the true one, from hop to hop."""
+    steps = spec.wander_ppm * np.sqrt(hop_ns / 1e9) * rng.standard_normal(frames)
+    ppm = spec.ppm + np.cumsum(steps) - steps
+    return np.concatenate([[0.0], np.cumsum(ppm * 1e-6 * hop_ns / SAMPLE_NS)])
+
+
+def _corrected(
+    spec: OscillatorSpec, lag: ndarray, hop_ns: int, rng: np.random.Generator
+) -> ndarray:
+    """(frame,): samples that the ear skips in each hop to catch up."""
+    if spec.sync == "none":
+        return np.round(lag)
+    hops = max(1, round(spec.every_ms * 1e6 / hop_ns))
+    error = spec.sync_error_us * 1e3 / SAMPLE_NS
+    noise = error * rng.standard_normal(len(lag))
+    if spec.sync == "beacon":
+        known = (lag + noise)[np.arange(len(lag)) // hops * hops]
+    else:
+        keep = np.exp(-1 / hops)
+        for hop in range(1, len(lag)):
+            noise[hop] = keep * noise[hop - 1] + np.sqrt(1 - keep**2) * noise[hop]
+        known = lag + noise
+    return np.round(known) if spec.correction == "insert_drop" else known
+
+
+def delayed(hops: ndarray, skew: ndarray) -> ndarray:
+    """Hops (ear, stream, frame, sample) that lag by `skew` (ear, frame, 2), linearly within a hop.
+
+    Interpolated with a sinc under a Blackman window, 32 samples long; silent outside.
+    """
+    frames, hop = hops.shape[-2:]
+    way = np.arange(hop) / hop
+    lag = skew[..., :1] + way * (skew[..., 1:] - skew[..., :1])  # (ear, frame, sample)
+    lag = np.broadcast_to(lag, (len(hops), frames, hop)).reshape(len(hops), -1)
+    result = np.zeros((*hops.shape[:2], frames * hop))
+    reach = int(np.ceil(np.abs(lag).max())) + TAPS // 2
+    padded = np.pad(hops.reshape(*hops.shape[:2], -1), ((0, 0), (0, 0), (reach, reach)))
+    for ear in range(len(hops)):
+        whole = np.round(lag[ear]).astype(int)
+        rest = lag[ear] - whole  # at most half a sample
+        first = np.arange(frames * hop) - whole + reach
+        for tap in range(1 - TAPS // 2, TAPS // 2):
+            distance = tap + rest
+            turn = 2 * np.pi * distance / TAPS
+            window = 0.42 + 0.5 * np.cos(turn) + 0.08 * np.cos(2 * turn)
+            weight = np.sinc(distance) * window
+            result[ear] += weight * padded[ear][:, first + tap]
+    return result.reshape(hops.shape)
+
+
+def turned(frames: ndarray, skew: ndarray, window: int) -> ndarray:
+    """Spectra (ear, stream, frame, bin) of a signal that lags by the mean of each hop's `skew`."""
+    lag = skew.mean(axis=-1)[:, None, :, None]
+    bins = np.arange(frames.shape[-1])
+    return frames * np.exp(-2j * np.pi * bins * lag / window)

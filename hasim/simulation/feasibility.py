@@ -1,0 +1,146 @@
+"""Does the algorithm fit on these devices and this link, and if not, why not.
+
+Memory, time of the cores and rate of the link are judged by what is asked for; frames and packets
+by what came of them. What the link loses by bad luck is no reason: lost packets are concealed, in
+time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from numpy import ndarray
+
+from hasim.simulation.device.device import DeviceSpec
+from hasim.simulation.device.memory import REGIONS, Ledger
+from hasim.simulation.link.traffic import LinkSpec, carried_kbps, offered_kbps
+from hasim.simulation.program import Compute, Program, macs_per_frame
+from hasim.simulation.schedule import EARS
+from hasim.simulation.simulate import PlayoutSpec
+from hasim.simulation.timeline import Mode, Status, Timeline
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What stands in the way, one sentence each; feasible is what has nothing in its way."""
+
+    reasons: tuple[str, ...]
+
+    @property
+    def feasible(self) -> bool:
+        """Everything fits and nothing comes late."""
+        return not self.reasons
+
+
+def judge(
+    timeline: Timeline,
+    *,
+    programs: tuple[Program, Program],
+    devices: tuple[DeviceSpec, DeviceSpec],
+    link: LinkSpec,
+    ledgers: tuple[Ledger, Ledger],
+    playout: PlayoutSpec,
+) -> Verdict:
+    """Judge one run by its timeline and by what its devices (left, right) and its link can do."""
+    reasons: list[str] = []
+    for ear, name in enumerate(EARS):
+        ledger = devices[ear].placed(ledgers[ear])
+        reasons += (f"{name}: {reason}" for reason in _memory(ledger))
+        reasons += (
+            f"{name}: {reason}" for reason in _load(programs[ear], devices[ear], timeline.hop_ns)
+        )
+    reasons += _link(programs, link, timeline.hop_ns)
+    for ear, name in enumerate(EARS):
+        reasons += (f"{name}: {reason}" for reason in _missed(timeline, ear))
+        if playout.wait_ms != "auto":
+            reasons += (f"{name}: {reason}" for reason in _late_packets(timeline, ear))
+    return Verdict(tuple(reasons))
+
+
+def _memory(ledger: Ledger) -> Iterator[str]:
+    for region in REGIONS:
+        shortage_kb = ledger.shortage_kb(region)
+        if shortage_kb > 0:
+            needed_kb = ledger.needed_bytes(region) / 1024
+            room_kb = ledger.room_bytes(region) / 1024
+            yield (
+                f"{region.upper()} short by {_up(shortage_kb)} kB "
+                f"(needs {_up(needed_kb)}, has {room_kb:g})"
+            )
+
+
+def _load(program: Program, device: DeviceSpec, hop_ns: int) -> Iterator[str]:
+    for resource, load in device.loads(program, hop_ns).items():
+        if load > 1:
+            steps = tuple(
+                step
+                for step in program
+                if isinstance(step, Compute) and device.resource(step) == resource
+            )
+            asked_mmac_per_s = macs_per_frame(steps) / hop_ns * 1e3
+            # Where precisions are mixed, the rate that this mix of steps has.
+            available_mmac_per_s = asked_mmac_per_s / load
+            where = "" if resource == "core" else f" of the {resource}"
+            yield (
+                f"utilisation{where} {_up(load, 2)} ({asked_mmac_per_s:.1f} MMAC/s asked, "
+                f"{available_mmac_per_s:.1f} available)"
+            )
+
+
+def _link(programs: tuple[Program, Program], link: LinkSpec, hop_ns: int) -> Iterator[str]:
+    needed, carried = offered_kbps(programs, link, hop_ns), carried_kbps(programs, link, hop_ns)
+    media = ("link",) if len(needed) == 1 else ("link left to right", "link right to left")
+    for medium, needs_kbps, has_kbps in zip(media, needed, carried, strict=True):
+        if needs_kbps > has_kbps:
+            yield f"{medium} needs {_up(needs_kbps)} kbit/s, has {has_kbps:g}"
+
+
+def _missed(timeline: Timeline, ear: int) -> Iterator[str]:
+    """Frames that were not ready, unless they had to wait for a packet that never came."""
+    frames = timeline.released_ns.shape[1]
+    skipped = np.count_nonzero(~timeline.computed[ear])
+    if skipped:
+        yield f"{skipped} of {frames} frames skipped"
+    for mode, how in ((Mode.HELD, "a held filter"), (Mode.DEGRADED, "the smaller network")):
+        count = np.count_nonzero(timeline.mode[ear] == mode)
+        if count:
+            yield f"{count} of {frames} frames with {how}"
+    late = timeline.computed[ear] & ~timeline.heard[ear] & ~_lost_packet(timeline, ear)
+    if np.any(late):
+        late_ns = (timeline.finished_ns - timeline.deadline_ns)[ear, late]
+        yield (
+            f"{np.count_nonzero(late)} of {frames} frames late, "
+            f"by up to {_up(late_ns.max() / 1e6)} ms"
+        )
+
+
+def _lost_packet(timeline: Timeline, ear: int) -> ndarray:
+    """(frame,): a packet that the frame is the first to need was lost."""
+    lost = np.zeros(timeline.released_ns.shape[1], dtype=bool)
+    for deliveries in timeline.channels.values():
+        packet = np.flatnonzero(deliveries.status[ear] == Status.LOST)
+        frame = np.maximum(packet - deliveries.lag_frames, 0)
+        lost[frame[frame < len(lost)]] = True  # a lag below 0 needs the last packets never
+    return lost
+
+
+def _late_packets(timeline: Timeline, ear: int) -> Iterator[str]:
+    for channel, deliveries in timeline.channels.items():
+        late = np.flatnonzero(deliveries.status[ear] == Status.LATE)
+        if len(late):
+            needed_ns = timeline.released_ns[ear, np.maximum(late - deliveries.lag_frames, 0)]
+            waits_ns = deliveries.arrived_ns[ear, late] - needed_ns
+            yield (
+                f"{len(late)} of {len(deliveries.status[ear])} packets of {channel!r} late "
+                f"(wait_ms is {timeline.wait_ns / 1e6:g}, the slowest took "
+                f"{_up(waits_ns.max() / 1e6)})"
+            )
+
+
+def _up(value: float, digits: int = 1) -> str:
+    """`value` rounded up, so that an excess never reads as none."""
+    scale = 10**digits
+    return f"{ceil(round(value * scale, 6)) / scale:.{digits}f}".rstrip("0").rstrip(".")

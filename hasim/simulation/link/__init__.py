@@ -1,0 +1,1 @@
+"""The wireless link: traffic, radios, codecs, losses."""

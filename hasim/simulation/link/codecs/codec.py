@@ -1,0 +1,86 @@
+"""What every codec promises: how many bits, how much work, how much delay, and what is left of the
+signal.
+
+Values are (..., packet, number): packets in the order in which they are sent, because some codecs
+remember.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from numpy import ndarray
+from pydantic import Field, ValidationError, model_validator
+
+from hasim.config.spec import Spec
+
+Domain = Literal["samples", "spectrum"]
+
+
+class Codec(Spec):
+    """A codec that neither computes nor delays worth mentioning; subclasses say what they do."""
+
+    macs_per_number: ClassVar[tuple[int, int]] = (0, 0)
+    """Multiply-accumulates to encode and to decode a number (a sample, or a complex bin).
+
+    Shifts, comparisons and tables are not multiplications: uniform rounding, logarithmic
+    companding and shared exponents cost none.
+    """
+
+    def encode_decode(self, values: ndarray, full_scale: ndarray | float) -> ndarray:
+        """`values` (..., packet, number) as the receiver decodes them when nothing is lost.
+
+        `full_scale` broadcasts against `values`; numbers beyond it are clipped.
+        """
+        raise NotImplementedError
+
+    def bits_for(self, numbers: int, parts: int = 1) -> int:
+        """Payload bits for a packet of so many numbers of one (real) or two (complex) parts."""
+        raise NotImplementedError
+
+    def linear(self, values: ndarray) -> ndarray:
+        """What the codec keeps of (..., number) even with infinitely many bits: all, as a rule."""
+        return values
+
+    def delay_samples(self, hop: int) -> int:
+        """From the end of a hop of samples until its last sample can be decoded, at worst."""
+        return 0
+
+    @property
+    def ladder(self) -> tuple[Self, ...]:
+        """This codec, and those with fewer bits that take its place while the link is behind."""
+        return (self,)
+
+    @property
+    def copy_codec(self) -> Codec | None:
+        """The codec of the previous packet's copy that travels along; None: no copy."""
+        return None
+
+
+class RoundingCodec(Codec):
+    """A codec with so many bits per number, and perhaps a coarse copy of the previous packet."""
+
+    fec_bits: int = Field(0, ge=0, le=16)
+    """Bits per number of a copy of the previous packet in each packet, so that a single loss is
+    made good one frame late; 0: no copy."""
+
+    @property
+    def copy_codec(self) -> Self | None:
+        """This codec at `fec_bits`."""
+        if not self.fec_bits:
+            return None
+        return self.model_copy(update={"bits": self.fec_bits, "fec_bits": 0})
+
+    @model_validator(mode="after")
+    def _the_copy_is_a_codec(self) -> Self:
+        if self.fec_bits:
+            try:
+                type(self).model_validate(
+                    self.model_dump() | {"bits": self.fec_bits, "fec_bits": 0}
+                )
+            except ValidationError as error:
+                reason = error.errors()[0]["msg"]
+                raise ValueError(
+                    f"fec_bits: the copy is coded as the signal is (got {self.fec_bits}): {reason}"
+                ) from None
+        return self

@@ -1,0 +1,82 @@
+"""Shelf: the radio between the ears."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Tag
+
+from hasim.config.spec import by_kind
+from hasim.simulation.link.acl import Acl
+from hasim.simulation.link.cis import Cis
+from hasim.simulation.link.constant_rate import ConstantRate
+from hasim.simulation.link.ideal import IdealLink
+from hasim.simulation.link.tdma import Nfmi, Tdma
+from hasim.simulation.program import Program, Send
+
+LinkSpec = Annotated[
+    Annotated[ConstantRate, Tag("constant_rate")]
+    | Annotated[Tdma, Tag("tdma")]
+    | Annotated[Cis, Tag("cis")]
+    | Annotated[Acl, Tag("acl")]
+    | Annotated[Nfmi, Tag("nfmi")]
+    | Annotated[IdealLink, Tag("ideal")],
+    by_kind("constant_rate"),
+]
+
+
+def payload_bits(
+    programs: tuple[Program, Program], rung: int = 0
+) -> tuple[list[str], list[list[int]]]:
+    """All channels, sorted, and the bits of each in every frame, by sending ear; 0 where it does
+    not send. `rung`: so many steps down where payloads may be smaller; -1 is the last."""
+    bits = [
+        {step.channel: _at(step, rung) for step in program if isinstance(step, Send)}
+        for program in programs
+    ]
+    channels = sorted(bits[0] | bits[1])
+    return channels, [[ear.get(channel, 0) for channel in channels] for ear in bits]
+
+
+def _at(step: Send, rung: int) -> int:
+    steps = (step.bits, *step.ladder)
+    return steps[-1 if rung < 0 else min(rung, len(steps) - 1)]
+
+
+def rungs(programs: tuple[Program, Program]) -> int:
+    """How many sizes the payloads have."""
+    steps = (step for program in programs for step in program)
+    return 1 + max((len(step.ladder) for step in steps if isinstance(step, Send)), default=0)
+
+
+def offered_kbps(
+    programs: tuple[Program, Program], link: LinkSpec, hop_ns: int
+) -> tuple[float, ...]:
+    """What the ears want to send on each medium in kbit/s, overhead included and without retries.
+
+    One medium where the directions share it; else two (left to right, right to left). Where
+    payloads may be smaller this is the least.
+    """
+    return link.air(payload_bits(programs, rung=-1)[1], hop_ns).offered_kbps
+
+
+def carried_kbps(
+    programs: tuple[Program, Program], link: LinkSpec, hop_ns: int
+) -> tuple[float, ...]:
+    """What each medium can carry of such packets in kbit/s, counted like `offered_kbps`."""
+    return link.air(payload_bits(programs, rung=-1)[1], hop_ns).rate_kbps
+
+
+__all__ = [
+    "Acl",
+    "Cis",
+    "ConstantRate",
+    "IdealLink",
+    "LinkSpec",
+    "Nfmi",
+    "Tdma",
+    "carried_kbps",
+    "offered_kbps",
+    "payload_bits",
+    "rungs",
+]

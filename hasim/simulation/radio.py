@@ -1,0 +1,164 @@
+"""The radio between the ears as it is played: packets queue, are repeated, arrive or do not.
+
+A payload travels in pieces. A piece that is lost, or whose acknowledgement is lost, is sent again
+as the link allows: after a pause behind what waits, or in the next slot before what is newer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from hasim.simulation.link.air import NEVER, Air, Booked, Payloads
+from hasim.simulation.link.channel import Fate
+from hasim.simulation.queues import (
+    INTERRUPT,
+    Environment,
+    Event,
+    OpenAir,
+    Server,
+    SlotServer,
+    schedule,
+)
+
+Record = tuple[int, int, int, int, int, int, int, int, bool]
+"""channel, sender, frame, piece, attempt, start_ns, end_ns, arrived_ns (-1 if lost), lost"""
+
+
+class Radio:
+    """Both directions between the ears; channels are numbered, and ears are 0 and 1."""
+
+    def __init__(
+        self, env: Environment, air: Air, sizes: list[Payloads], fate: Fate, frames: int
+    ) -> None:
+        self._env = env
+        self._air = air
+        self._sizes = sizes
+        self._waiting: tuple[dict[tuple[int, int], int], ...] = ({}, {})  # pieces, by payload
+        self._fate = fate
+        self._booked: Booked = {}
+        self.media = _media(env, air)
+        self._open_air = OpenAir(env) if air.collides and fate.flushes else None
+        self.listeners: list[Callable[[Event], None]] = []  # called when an attempt ends
+        self.down = [(NEVER, NEVER), (NEVER, NEVER)]  # from when to when an ear is switched off
+        channels = len(air.payloads[0])
+        # Pieces that have not arrived, and the arrival of the latest one so far; by sender.
+        self._missing = [[[len(pieces)] * frames for pieces in ear] for ear in air.payloads]
+        self._latest_ns = _table(channels, frames, -1)
+        self._news: dict[tuple[int, int, int], Event] = {}
+        self.rung = _table(channels, frames, 0)  # by sender: size of the payload
+        self.sent_ns = _table(channels, frames, -1)  # by sender
+        self.arrived_ns = _table(channels, frames, -1)  # by receiver; once it is certain
+        self.records: list[Record] = []
+
+    def pieces(self, sender: int, channel: int, frame: int) -> int:
+        """In how many pieces a payload is handed over now: of what size depends on how many others
+        of this ear still wait."""
+        rung = min(len(self._waiting[sender]), len(self._sizes) - 1)
+        count = len(self._sizes[rung][sender][channel])
+        if len(self._sizes) > 1:
+            self.rung[sender][channel][frame] = rung
+            self._missing[sender][channel][frame] = count
+            self._waiting[sender][channel, frame] = count
+        return count
+
+    def send(self, sender: int, channel: int, frame: int, piece: int) -> None:
+        """Hand one piece to the link, now."""
+        process = self._env.process(self._piece(sender, channel, frame, piece))
+        if len(self._sizes) > 1:
+            process.callbacks.append(lambda _: self._no_longer_waits(sender, channel, frame))
+
+    def _no_longer_waits(self, sender: int, channel: int, frame: int) -> None:
+        self._waiting[sender][channel, frame] -= 1
+        if self._waiting[sender][channel, frame] == 0:
+            del self._waiting[sender][channel, frame]
+
+    def _piece(
+        self, sender: int, channel: int, frame: int, number: int
+    ) -> Generator[Event, Any, None]:
+        env, air, fate, medium = self._env, self._air, self._fate, self.media[sender]
+        piece = self._sizes[self.rung[sender][channel][frame]][sender][channel][number]
+        entry = air.entry(sender, env.now, self._booked)
+        until_ns = entry.until_ns if fate.flushes else NEVER
+        if entry.begin_ns > env.now:
+            yield env.timeout(entry.begin_ns - env.now)
+        # On a shared medium those who ask in the same nanosecond go in this order; of one's own
+        # slots the oldest piece has the first.
+        rank = (sender, frame, channel, number)
+        arrived, free_ns = False, 0
+        for attempt in range(fate.attempts):
+            if attempt:
+                yield env.timeout(free_ns + air.pause_ns - env.now)
+            if not (yield medium.begin(piece.occupied_ns, rank, until_ns)):
+                return
+            if self._is_down(sender, env.now):
+                return
+            start_ns, end_ns = env.now, env.now + piece.airtime_ns
+            free_ns = start_ns + piece.occupied_ns
+            for listener in self.listeners:
+                schedule(env.event(), piece.airtime_ns, INTERRUPT).callbacks.append(listener)
+            lost = fate.lost[sender](frame, start_ns, piece.bits)
+            if self._open_air is not None:
+                transmission = self._open_air.send(piece.airtime_ns)
+                yield env.timeout(piece.airtime_ns)
+                lost = lost or transmission.collided
+            lost = lost or self._is_down(sender, end_ns) or self._is_down(1 - sender, end_ns)
+            arrival_ns = -1
+            if not lost:
+                last_ns = end_ns
+                if fate.late:
+                    last_ns = air.latest_end_ns(sender, channel, number, entry, end_ns)
+                arrival_ns = max(last_ns + air.latency_ns, entry.due_ns)
+                arrival_ns += fate.jitter_ns(sender, frame, channel, number)
+            self.records.append(
+                (channel, sender, frame, number, attempt, start_ns, end_ns, arrival_ns, lost)
+            )
+            if lost:
+                continue
+            if not arrived:
+                arrived = True
+                self._piece_arrives(sender, channel, frame, arrival_ns)
+            if not next(fate.ack_lost[sender]):
+                return
+
+    def _is_down(self, ear: int, time_ns: int) -> bool:
+        from_ns, to_ns = self.down[ear]
+        return bool(from_ns <= time_ns < to_ns)
+
+    def _piece_arrives(self, sender: int, channel: int, frame: int, arrival_ns: int) -> None:
+        latest_ns = max(self._latest_ns[sender][channel][frame], arrival_ns)
+        self._latest_ns[sender][channel][frame] = latest_ns
+        self._missing[sender][channel][frame] -= 1
+        if self._missing[sender][channel][frame] == 0:
+            self.arrived_ns[1 - sender][channel][frame] = latest_ns
+            news = self._news.get((1 - sender, channel, frame))
+            if news is not None:
+                news.succeed()
+
+    def awaited(
+        self, receiver: int, channel: int, frame: int, give_up_ns: int | None
+    ) -> Generator[Event, Any, None]:
+        """Wait for a packet, until `give_up_ns` at most (None: as long as it takes)."""
+        env = self._env
+        arrivals_ns = self.arrived_ns[receiver][channel]
+        if arrivals_ns[frame] < 0 and (give_up_ns is None or env.now < give_up_ns):
+            news = self._news[receiver, channel, frame] = env.event()
+            yield news if give_up_ns is None else news | env.timeout(give_up_ns - env.now)
+        until_ns = arrivals_ns[frame]
+        if give_up_ns is not None:
+            until_ns = give_up_ns if until_ns < 0 else min(until_ns, give_up_ns)
+        if until_ns > env.now:
+            yield env.timeout(until_ns - env.now)
+
+
+def _media(env: Environment, air: Air) -> tuple[Any, Any]:
+    """What the left and the right ear send on."""
+    if air.slots is not None:
+        return SlotServer(env, air.slots, 0), SlotServer(env, air.slots, 1)
+    left = Server(env, air.opens_ns)
+    return (left, left if air.shared else Server(env, air.opens_ns))
+
+
+def _table(channels: int, frames: int, value: int) -> list[list[list[int]]]:
+    """[ear][channel][frame]"""
+    return [[[value] * frames for _ in range(channels)] for _ in range(2)]

@@ -1,0 +1,279 @@
+"""A network in few bits, heard on test scenes: what rounding does to its masks, and how much of
+that is left behind the spatial filter.
+
+A multi-node network is heard in MN-TANGO, a single-node network in the local filter, both together
+in TANGO, under the conditions of `evaluate.BASE`, against themselves in floating point. Static
+ranges are those of each scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy import ndarray
+
+from hasim.acoustics.scene import Scene
+from hasim.config.spec import InputError
+from hasim.dsp.stft import analysis_window
+from hasim.experiment import run
+from hasim.experiment.scenario import Scenario, replace
+from hasim.nodes import Enhanced
+from hasim.simulation.timeline import Timeline
+from hasim.studies.evaluate import BASE
+from hasim.studies.statistics import interval
+
+if TYPE_CHECKING:
+    from hasim.networks.precision import QuantisationSpec
+    from hasim.networks.quantization.network import QuantisedNetwork
+    from hasim.networks.quantization.search import Found
+    from hasim.networks.weights_file import MaskNetwork
+
+ALGORITHMS = {("sn_dnn",): "local", ("mn_dnn",): "mn_tango", ("mn_dnn", "sn_dnn"): "tango"}
+"""Where networks are heard, by their roles."""
+METRICS = ("si_sdr", "si_sir")
+
+Progress = Callable[[int, int], None]
+
+
+def read_networks(files: Sequence[Path]) -> list[MaskNetwork]:
+    """Networks in floating point, one of every role at most; InputError where there are others."""
+    from hasim.networks.mask_estimator import by_role
+    from hasim.networks.quantization.network import QuantisedNetwork
+
+    found = []
+    for file, network in by_role(files).values():
+        if isinstance(network, QuantisedNetwork):
+            raise InputError(f"{file}: is quantised already; needs weights in floating point")
+        found.append(network)
+    return found
+
+
+def sensitivity(
+    network: MaskNetwork,
+    scenes: Sequence[Scenario],
+    *,
+    bits: int = 4,
+    others: int = 32,
+    stoi: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> list[dict[str, Any]]:
+    """A row for everything that can have few bits while all else has `others`, as in `drops`.
+
+    Rows hold `what`, `bits` and what `Bench.compare` says. ValueError for impossible bits.
+    """
+    from hasim.networks.quantization.sensitivity import drops
+
+    bench = Bench([network], scenes, stoi=stoi)
+    rows = _compared(bench, drops(network, bits, others), progress)
+    return [{"bits": bits, **row} for row in rows]
+
+
+def dynamic(
+    networks: Sequence[MaskNetwork],
+    scenes: Sequence[Scenario],
+    *,
+    progress: Progress = lambda done, total: None,
+) -> list[dict[str, Any]]:
+    """A row for every one of `sensitivity.dynamic_choices`: what post-training quantisation as
+    PyTorch does it costs, and what each of its choices does to that.
+
+    Rows hold `what` and what `Bench.compare` says.
+    """
+    from hasim.networks.quantization.sensitivity import dynamic_choices
+
+    return _compared(Bench(networks, scenes), dynamic_choices(), progress)
+
+
+def _compared(
+    bench: Bench, variants: Mapping[str, QuantisationSpec], progress: Progress
+) -> list[dict[str, Any]]:
+    rows = []
+    for number, (what, variant) in enumerate(variants.items()):
+        rows.append({"what": what, **bench.compare(variant)})
+        progress(number + 1, len(variants))
+    return rows
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Head and lines of `sensitivity` and `dynamic`, for people: before the filter above, behind it
+    below, losses with half their 95 % intervals."""
+    pairs = {
+        "error\n(dB)": ("error_before_db", "error_after_db", ".1f"),
+        "SI-SDR\nlost": ("si_sdr_loss_before_db", "si_sdr_loss_after_db", "+.2f"),
+        "SI-SIR\nlost": ("si_sir_loss_before_db", "si_sir_loss_after_db", "+.2f"),
+        "STOI\nlost": ("stoi_loss_before", "stoi_loss_after", "+.3f"),
+    }
+
+    def told(row: Mapping[str, Any], key: str, form: str) -> str:
+        around = row["intervals"][key] if form.startswith("+") else None
+        width = f"±{(around[1] - around[0]) / 2:{form.lstrip('+')}}" if around else ""
+        return f"{row[key]:{form}}{width}"
+
+    there = {title: pair for title, pair in pairs.items() if pair[0] in rows[0]}
+    lines = [
+        [
+            row["what"],
+            f"{row['mask_error']:.4f}",
+            *(f"{told(row, a, form)}\n{told(row, b, form)}" for a, b, form in there.values()),
+        ]
+        for row in rows
+    ]
+    return ["before, behind the filter", "mask\nerror", *there], lines
+
+
+def search(
+    network: MaskNetwork,
+    scenes: Sequence[Scenario],
+    *,
+    max_bytes: int | None = None,
+    max_loss_db: float | None = None,
+    progress: Progress = lambda done, total: None,
+) -> tuple[Found, QuantisedNetwork]:
+    """Bits for each weight matrix, by the SI-SDR lost behind the filter, and the network with them.
+
+    Activations stay in floating point; bytes are all that is stored of the network.
+    """
+    from hasim.networks.precision import QuantisationSpec
+    from hasim.networks.quantization.network import quantised
+    from hasim.networks.quantization.search import greedy
+
+    def variant(bits: Mapping[str, int]) -> QuantisationSpec:
+        return QuantisationSpec(weights=8, activations=32, scheme="dynamic", bits=dict(bits))
+
+    sizes = {
+        name: size for name, (size, _) in quantised(network, variant({})).weight_bits().items()
+    }
+    mix = sizes.pop("mix.weight", 0)  # two numbers, always with 8 bits
+    bench = Bench([network], scenes)
+    found = greedy(
+        sizes,
+        lambda bits: bench.compare(variant(bits))["si_sdr_loss_after_db"],
+        other_bytes=mix + _other_bytes(network),
+        max_bytes=max_bytes,
+        max_loss_db=max_loss_db,
+        progress=progress,
+    )
+    return found, quantised(network, variant(found.bits)).eval()
+
+
+class Bench:
+    """Scenes as heard with networks in floating point, to compare others with.
+
+    Of two networks, masks and the sound before the filter are those of the multi-node network.
+    """
+
+    def __init__(
+        self, networks: Sequence[MaskNetwork], scenes: Sequence[Scenario], *, stoi: bool = False
+    ) -> None:
+        from hasim.networks.weights_file import role
+
+        self.networks = {role(network): network for network in networks}
+        roles = tuple(sorted(self.networks))
+        self.role = roles[0]
+        settings = {
+            "algorithm.kind": ALGORITHMS[roles],
+            "algorithm.groups": getattr(self.networks[self.role].spec, "groups", 0),
+            "metrics": [*METRICS, *(["stoi"] if stoi else [])],
+        }
+        base = replace(Scenario(), {**BASE, **settings})
+        self.cases = [self._case(base, scene) for scene in scenes]
+
+    def compare(self, variant: QuantisationSpec) -> dict[str, Any]:
+        """Means over scenes and ears, before the filter and behind it.
+
+        `mask_error`: root mean square. `error_before_db`, `error_after_db`: power of the difference
+        to floating point against the power of the signal. `<metric>_loss_before`,
+        `<metric>_loss_after`, with `_db` where it is one: how much lower scores are. `intervals`:
+        for each of them, where the mean lies with 95 % confidence (low, high); null with a single
+        scene.
+        """
+        from hasim.networks.quantization.network import quantised
+
+        rows = []
+        for case in self.cases:
+            networks = {
+                role: quantised(network, variant).eval() for role, network in self.networks.items()
+            }
+            enhanced, scores = self._heard(case.scenario, case.scene, case.timeline, networks)
+            rows.append(_differences(case.exact, case.scores, enhanced, scores, self.role))
+        means, halves, _ = interval(np.array([list(row.values()) for row in rows]), axis=0)
+        compared: dict[str, Any] = dict(zip(rows[0], means.tolist(), strict=True))
+        compared["intervals"] = {
+            key: [mean - half, mean + half] if np.isfinite(half) else None
+            for key, mean, half in zip(rows[0], means.tolist(), halves.tolist(), strict=True)
+        }
+        return compared
+
+    def _case(self, base: Scenario, scene: Scenario) -> _Case:
+        taken = {"scene": scene.scene, "seed": scene.seed, "duration_s": scene.duration_s}
+        scenario = base.model_copy(update={**taken, "name": scene.name})
+        rendered, timeline = run.render_scene(scenario), run.play_time(scenario)
+        heard = self._heard(scenario, rendered, timeline, self.networks)
+        return _Case(scenario, rendered, timeline, *heard)
+
+    def _heard(
+        self,
+        scenario: Scenario,
+        scene: Scene,
+        timeline: Timeline,
+        networks: Mapping[str, MaskNetwork | QuantisedNetwork],
+    ) -> tuple[Enhanced, Mapping[str, Mapping[str, float]]]:
+        from hasim.networks.mask_estimator import estimator
+
+        window_energy = float(np.sum(analysis_window(scenario.front_end) ** 2))
+        masks = estimator(networks, window_energy)
+        enhanced, mics = run.enhance(scenario, scene, timeline, masks)
+        return enhanced, run.judge(scenario, scene, timeline, enhanced, mics).stages
+
+
+@dataclass(frozen=True)
+class _Case:
+    scenario: Scenario
+    scene: Scene
+    timeline: Timeline
+    exact: Enhanced
+    scores: Mapping[str, Mapping[str, float]]  # by stage
+
+
+def _differences(
+    exact: Enhanced,
+    exact_scores: Mapping[str, Mapping[str, float]],
+    other: Enhanced,
+    other_scores: Mapping[str, Mapping[str, float]],
+    role: str,
+) -> dict[str, float]:
+    found = {
+        "mask_error": float(np.sqrt(np.mean((other.masks[role] - exact.masks[role]) ** 2))),
+        "error_before_db": _ratio_db(other.taps[role], exact.taps[role]),
+        "error_after_db": _ratio_db(other.output, exact.output),
+    }
+    for metric in dict.fromkeys(name.rpartition("_")[0] for name in exact_scores[role]):
+        plain = metric.removesuffix("_db")
+        unit = "_db" if plain != metric else ""
+        for where, stage in (("before", role), ("after", list(exact_scores)[-1])):
+            lost = [
+                exact_scores[stage][f"{metric}_{ear}"] - other_scores[stage][f"{metric}_{ear}"]
+                for ear in run.EARS
+            ]
+            found[f"{plain}_loss_{where}{unit}"] = float(np.mean(lost))
+    return found
+
+
+def _ratio_db(other: ndarray, exact: ndarray) -> float:
+    """Power of the difference against the power of the exact signal; -200 dB where there is
+    none."""
+    difference = np.sum(np.abs(other - exact) ** 2) / np.sum(np.abs(exact) ** 2)
+    return float(10 * np.log10(max(difference, 1e-20)))
+
+
+def _other_bytes(network: MaskNetwork) -> int:
+    """What is stored besides packed weights: biases, normalisation, ERB matrices, two range values
+    per output channel, 4 bytes each."""
+    rows = sum(len(p) for p in network.parameters() if p.ndim == 2)
+    single = sum(p.numel() for p in network.parameters() if p.ndim == 1)
+    erb = sum(b.numel() for name, b in network.named_buffers() if name in ("bank", "synthesis"))
+    return 4 * (single + erb + 2 * rows)

@@ -1,0 +1,163 @@
+"""Which algorithm fits which device, in time and in memory, before anything is run.
+
+The network alone is what the literature counts; the whole program also has transforms, covariances
+and filters, which usually run in floating point. Both are shares of the time from frame to frame,
+of the core or of the accelerator, whichever has more to do: 1 is all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from math import ceil
+from typing import Any
+
+from hasim.config import presets
+from hasim.experiment import scenario
+from hasim.experiment.scenario import Scenario
+from hasim.simulation.device.memory import Ledger
+from hasim.simulation.program import Compute, Program
+
+GROUPS = (2, 4, 6, 8, 10)
+ALGORITHMS: dict[str, dict[str, Any]] = {
+    "local": {"kind": "local"},
+    "centralised": {"kind": "centralised"},
+    "tango": {"kind": "tango"},
+    "inverted_dagger": {"kind": "inverted_dagger"},
+    "inverted_star": {"kind": "inverted_star"},
+    "mn_tango": {"kind": "mn_tango", "groups": 0},
+    **{f"mn_tango_g{groups}": {"kind": "mn_tango", "groups": groups} for groups in GROUPS},
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One algorithm on one device."""
+
+    device: str
+    algorithm: str
+    provenance: str
+    network_utilisation: float
+    total_utilisation: float
+    network_ms: float  # per frame
+    total_ms: float
+    network_mw: float | None  # of the active core; None where power is not known
+    ram_kb: float
+    nvm_kb: float
+    ram_short_kb: float | None  # None where the size of the device's is not public
+    nvm_short_kb: float | None
+
+    @property
+    def network_fits(self) -> bool:
+        """The network leaves time over, filters not counted."""
+        return self.network_utilisation <= 1
+
+    @property
+    def fits(self) -> bool:
+        """The whole program leaves time over, and no memory is known to be short."""
+        return self.total_utilisation <= 1 and not self.ram_short_kb and not self.nvm_short_kb
+
+    def told(self) -> dict[str, Any]:
+        """All of it for JSON."""
+        return {**asdict(self), "network_fits": self.network_fits, "fits": self.fits}
+
+
+def fit(base: Scenario, devices: Sequence[str], algorithms: Sequence[str]) -> list[Cell]:
+    """Every algorithm on every device preset, with front end, codec and settings of `base`.
+
+    Raises ValueError for names that do not exist.
+    """
+    _known("devices", devices, presets.names("devices"))
+    _known("algorithms", algorithms, tuple(ALGORITHMS))
+    # An oracle's masks cost what the network costs, whether or not one has been trained.
+    variants = {
+        name: scenario.replace(
+            base,
+            {f"algorithm.{key}": value for key, value in ALGORITHMS[name].items()}
+            | {"algorithm.masks": "oracle"},
+        )
+        for name in algorithms
+    }
+    return [
+        _cell(device, name, scenario.replace(variant, {"devices.left.preset": device}))
+        for device in devices
+        for name, variant in variants.items()
+    ]
+
+
+def matrix(cells: Iterable[Cell]) -> str:
+    """Three tables of text, devices down and algorithms across; what does not fit has an x."""
+    table = {(cell.device, cell.algorithm): cell for cell in cells}
+    devices = list(dict.fromkeys(device for device, _ in table))
+    algorithms = list(dict.fromkeys(algorithm for _, algorithm in table))
+
+    def memory(cell: Cell) -> str:
+        regions = (("RAM", cell.ram_short_kb), ("NVM", cell.nvm_short_kb))
+        short = [f"{region} {ceil(short_kb)}" for region, short_kb in regions if short_kb]
+        unknown = "?" if None in (cell.ram_short_kb, cell.nvm_short_kb) else "-"
+        return " ".join([*short, "x"]) if short else unknown
+
+    blocks: tuple[tuple[str, Callable[[Cell], str]], ...] = (
+        ("network alone, share of the time", lambda cell: _share(cell.network_utilisation)),
+        ("whole program, share of the time", lambda cell: _share(cell.total_utilisation)),
+        ("memory that is short, in kB (?: size not public)", memory),
+    )
+    parts = []
+    for title, content in blocks:
+        rows = [[device, *(content(table[device, a]) for a in algorithms)] for device in devices]
+        parts.append(_text(title, algorithms, rows))
+    return "\n\n".join(parts)
+
+
+def _cell(device: str, algorithm: str, variant: Scenario) -> Cell:
+    program = variant.algorithm.program(variant.front_end, variant.link.codec)
+    networks: Program = tuple(
+        step for step in program if isinstance(step, Compute) and step.part == "network"
+    )
+    spec = variant.devices.left
+    hop_ns = variant.front_end.hop * 1_000_000_000 // variant.sample_rate_hz
+    network, total = (max(spec.loads(steps, hop_ns).values()) for steps in (networks, program))
+    items = variant.algorithm.memory(variant.front_end, variant.link.codec)
+    ledger = spec.placed(Ledger(items, spec.ram_kb, spec.nvm_kb))
+    given = presets.load("devices", device).values
+    power = spec.power
+    active_mw = None if power is None else power.active_mw
+    return Cell(
+        device,
+        algorithm,
+        presets.load("devices", device).provenance,
+        network,
+        total,
+        network * hop_ns / 1e6,
+        total * hop_ns / 1e6,
+        None if active_mw is None else network * active_mw,
+        ledger.needed_bytes("ram") / 1024,
+        ledger.needed_bytes("nvm") / 1024,
+        ledger.shortage_kb("ram") if "ram_kb" in given else None,
+        ledger.shortage_kb("nvm") if "nvm_kb" in given else None,
+    )
+
+
+def _known(what: str, names: Iterable[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{what}: unknown choice (got {name!r}); known: {', '.join(known)}")
+
+
+def _share(utilisation: float) -> str:
+    return f"{ceil(100 * utilisation) / 100:.2f} x" if utilisation > 1 else f"{utilisation:.2f}"
+
+
+def _text(title: str, algorithms: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose long column names are broken at their last underscore."""
+    heads = [name.rpartition("_")[::2] if len(name) > 12 else ("", name) for name in algorithms]
+    heads = [(first or "", last) for first, last in heads]
+    above = ["", *(first for first, _ in heads)]
+    below = ["", *(last for _, last in heads)]
+    lines = [above, below, *rows] if any(above) else [below, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(below))]
+    text = [title]
+    for first, *others in lines:
+        cells = [other.rjust(width) for other, width in zip(others, widths[1:], strict=True)]
+        text.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
+    return "\n".join(text)

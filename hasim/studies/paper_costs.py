@@ -1,0 +1,188 @@
+"""What a frame costs, network and all the rest, beside what the paper prints.
+
+The networks' numbers are `models.cost`; everything else is read from the nodes' programs, which are
+also what the devices are charged in a run. The paper counts networks only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hasim.dsp.stft import FrontEndSpec
+from hasim.networks import cost
+from hasim.networks.cost import Erb
+from hasim.networks.precision import PrecisionSpec
+from hasim.nodes import InvertedDagger, InvertedStar, MnTango, Node, Tango
+from hasim.simulation.link.codecs.pcm import Pcm
+from hasim.simulation.program import Compute, macs_per_frame
+
+HOP_S = 0.016
+MIB, MEGABYTE = 2**20, 10**6
+
+# Benslimane et al., "It Takes Few to TANGO", Tables I, II, IV and V. `macs_per_frame` in thousands
+# as printed; memory "MB" as printed (4.03 is MiB; see `models.cost`).
+PRINTED: dict[str, dict[str, float | str]] = {
+    "tango": {"mmac_per_s": 65.65, "parameters": "1 M", "memory_mb": 4.03},
+    "inverted_dagger": {"mmac_per_s": 65.65, "parameters": "1 M"},
+    "inverted_star": {"mmac_per_s": 65.65, "parameters": "1 M"},
+    "mn_tango": {
+        **{"kmacs_per_frame": 492.67, "mmac_per_s": 30.79},
+        **{"parameters": "0.5 M", "memory_mb": 0.508},
+    },
+    "mn_tango_g2": {
+        **{"kmacs_per_frame": 172.67, "mmac_per_s": 10.79},
+        **{"parameters": "0.179 M", "memory_mb": 0.274},
+    },
+    "mn_tango_g4": {"kmacs_per_frame": 107.14, "mmac_per_s": 6.70},
+    "mn_tango_g6": {"kmacs_per_frame": 82.66, "mmac_per_s": 5.17},
+    "mn_tango_g8": {
+        **{"kmacs_per_frame": 74.37, "mmac_per_s": 4.65},
+        **{"parameters": "0.081 M", "memory_mb": 0.177},
+    },
+    "mn_tango_g10": {"kmacs_per_frame": 69.93, "mmac_per_s": 4.37},
+}
+PRECISION = {"tango": "fp32"}
+"""At which precision the paper prints a memory: 32 bits for TANGO, 8 for the others."""
+
+STATIONS = ("stft", "istft", "covariance", "weights", "apply")
+
+
+def rows(erb: Erb = "dense", precision: PrecisionSpec | None = None) -> list[dict[str, Any]]:
+    """One row per variant: the network's MACs, parameters and bytes, the rest of the frame, and
+    what the paper prints (under `paper`).
+
+    `signal` is what the paper leaves out, in MACs per frame by station: transforms (of what is
+    received, too), covariances and weights (with those of the filter that conceals losses),
+    application. `sparse_erb` is the saving of an ERB bank that skips its zeros.
+    """
+    other = {row["name"]: row for row in cost.table(HOP_S, "sparse" if erb == "dense" else "dense")}
+    found = []
+    for row in cost.table(HOP_S, erb, precision):
+        difference = abs(row["macs_per_frame"] - other[row["name"]]["macs_per_frame"])
+        signal = _signal(row["name"])
+        total = row["macs_per_frame"] + sum(signal.values())
+        found.append(
+            {
+                **row,
+                "memory": {
+                    precision: {
+                        "mib": sum(stored.values()) / MIB,
+                        "mb": sum(stored.values()) / MEGABYTE,
+                    }
+                    for precision, stored in row["bytes"].items()
+                },
+                "sparse_erb": {
+                    "saved_macs_per_frame": difference,
+                    "saved_mmac_per_s": difference / HOP_S / 1e6,
+                },
+                "signal": signal or None,
+                "total_mmac_per_s": total / HOP_S / 1e6 if signal else None,
+                "paper": PRINTED.get(row["name"]),
+            }
+        )
+    return found
+
+
+def components(found: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Head and lines of a table like the paper's Table IV: kMACs per frame by component."""
+    head = ["", "mix", "LSTM", "ERB + inverse", "dense", "MACs/frame", "MMAC/s", "paper"]
+    lines = []
+    for row in found:
+        parts = [f"{row['parts'][name] / 1e3:.2f}" for name in ("mix", "lstm", "erb", "dense")]
+        printed = row["paper"] or {}
+        told = [f"{printed[key]:g}" for key in ("kmacs_per_frame", "mmac_per_s") if key in printed]
+        lines.append(
+            [
+                row["name"],
+                *parts,
+                str(row["macs_per_frame"]),
+                f"{row['mmac_per_s']:.3f}",
+                " / ".join(told),
+            ]
+        )
+    return head, lines
+
+
+def sizes(found: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Head and lines like Tables II and V: parameters and memory, by both rules and both units."""
+    head = ["", "parameters", "with ERB, ranges", "fp32 MiB (MB)", "int8 MiB (MB)", "state kB"]
+    lines = []
+    for row in found:
+        printed = row["paper"] or {}
+        told = [str(printed["parameters"])] if "parameters" in printed else []
+        if "memory_mb" in printed:
+            told.append(f"{printed['memory_mb']:g} ({PRECISION.get(row['name'], 'int8')})")
+        bytes_of = {name: sum(row["bytes"][name].values()) for name in ("fp32", "int8")}
+        lines.append(
+            [
+                row["name"],
+                str(row["parameters"]),
+                str(row["parameters_by_rule"]["with_erb_and_ranges"]),
+                *(f"{n / MIB:.3f} ({n / MEGABYTE:.3f})" for n in bytes_of.values()),
+                f"{sum(row['state_bytes'].values()) / 1024:.1f}",
+                ", ".join(told),
+            ]
+        )
+    return [*head, "paper"], lines
+
+
+def items(found: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Head and lines of the bytes of each variant at the precision of `rows`, item by item: what is
+    stored, its sum, and the state."""
+    stored = ("weights", "ranges", "activation_ranges", "biases", "norm", "erb")
+    lines = []
+    for row in found:
+        sizes = row["at_precision"]
+        numbers = [sizes.get(name, 0) for name in stored]
+        state = sizes["lstm_h"] + sizes["lstm_c"]
+        lines.append([row["name"], *map(str, [*numbers, sum(numbers), state])])
+    return ["bytes", "weights", "ranges", "of act.", *stored[3:], "together", "state"], lines
+
+
+def whole(found: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Head and lines of the total: MMAC/s of the network, and of what the paper leaves out."""
+    head = ["MMAC/s", "network", "STFT", "covariances", "filter weights", "filtering", "total"]
+    lines = []
+    for row in found:
+        if row["signal"] is None:
+            continue
+        signal = {name: macs / HOP_S / 1e6 for name, macs in row["signal"].items()}
+        transforms = signal["stft"] + signal["istft"]
+        rest = [transforms, signal["covariance"], signal["weights"], signal["apply"]]
+        numbers = [row["mmac_per_s"], *rest, row["total_mmac_per_s"]]
+        saved = row["sparse_erb"]["saved_mmac_per_s"]
+        lines.append([row["name"], *(f"{n:.2f}" for n in numbers), f"{saved:.2f}" if saved else ""])
+    return [*head, "sparse ERB saves"], lines
+
+
+def _signal(name: str) -> dict[str, int]:
+    """MACs per frame of all that is not the network, by station; empty for a network alone."""
+    node = _node(name)
+    if node is None:
+        return {}
+    steps = [
+        step
+        for step in node.program(FrontEndSpec(), Pcm())
+        if isinstance(step, Compute) and step.part == "signal"
+    ]
+    found = {
+        station: round(macs_per_frame(tuple(s for s in steps if _station(s) == station)))
+        for station in STATIONS
+    }
+    assert sum(found.values()) == round(macs_per_frame(tuple(steps))), "a step without a station"
+    return found
+
+
+def _station(step: Compute) -> str:
+    return step.name.partition("_")[0]
+
+
+def _node(name: str) -> Node | None:
+    nodes: dict[str, Node] = {
+        "tango": Tango(),
+        "inverted_dagger": InvertedDagger(),
+        "inverted_star": InvertedStar(),
+        "mn_tango": MnTango(),
+        **{f"mn_tango_g{g}": MnTango(groups=g) for g in cost.WIDTH if g > 1},
+    }
+    return nodes.get(name)
