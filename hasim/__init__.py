@@ -29,8 +29,9 @@ def run(
     """
     import dataclasses
 
-    from hasim.experiment import result, run
+    from hasim.experiment import result, run, save
     from hasim.experiment import scenario as scenarios
+    from hasim.experiment.run import run
 
     if isinstance(scenario, (str, Path)):
         resolved = scenarios.load(scenario, set or {})
@@ -40,7 +41,7 @@ def run(
         resolved = scenarios.replace(scenario, set or {})
     if algorithm is not None:
         resolved = resolved.model_copy(update={"algorithm": algorithm})
-    outcome = run.run(resolved)
+    outcome = run(resolved)
     if out is None:
         return outcome
-    return dataclasses.replace(outcome, folder=result.save(outcome, out))
+    return dataclasses.replace(outcome, folder=save.save(outcome, out))

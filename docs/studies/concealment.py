@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from study import FIGURES, METRICS, interval, measured, scenario, table
 
-from hasim.experiment import run
+from hasim.experiment.run import play_time
 from hasim.simulation.timeline import Status
 
 SCENES = range(30)
@@ -58,7 +58,7 @@ def rows_of(number: int) -> Iterator[dict[str, object]]:
         run = scenario(
             number, algorithm={"kind": algorithm}, link=LINK | {"loss": {"kind": "none"}}
         )
-        timeline = run.play_time(run)
+        timeline = play_time(run)
         yield {"condition": "", "policy": name, "missing": 0.0, "gap": 0.0} | measured(
             run, scene, timeline
         )
@@ -67,7 +67,7 @@ def rows_of(number: int) -> Iterator[dict[str, object]]:
             algorithm = {"kind": "mn_tango"} | policy
             link = settings["link"] | algorithm.pop("link", {})
             run = scenario(number, **(settings | {"algorithm": algorithm, "link": link}))
-            timeline = run.play_time(run)
+            timeline = play_time(run)
             (deliveries,) = timeline.channels.values()
             missing = deliveries.status != Status.ON_TIME
             starts = missing & ~np.pad(missing, ((0, 0), (1, 0)))[:, :-1]
@@ -130,7 +130,7 @@ def draw(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from hasim.reporting.run_figures import png_bytes
+    from hasim.reporting.figure import png_bytes
 
     names = [name for name in POLICIES if name != NAIVE and not name.startswith("exchange")][::-1]
     styles = {

@@ -18,7 +18,7 @@ from study import FIGURES, SKIP_S, interval, measured, scenario, table
 from hasim.acoustics.scene import Scene
 from hasim.dsp import rate_distortion
 from hasim.dsp.stft import FrontEndSpec, analyse
-from hasim.experiment import run
+from hasim.experiment.run import link, play_time, render_scene
 from hasim.nodes.exchange import payload_bits
 
 SCENES = range(8)
@@ -42,8 +42,8 @@ BOUND_KBPS = (0.0, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0,
 
 def rows_of(number: int) -> Iterator[dict[str, object]]:
     """The local filter, every codec at every rate, and the bound, on one scene."""
-    scene = run.render_scene(scenario(number))
-    timeline = run.play_time(scenario(number, link={"kind": "ideal"}))
+    scene = render_scene(scenario(number))
+    timeline = play_time(scenario(number, link={"kind": "ideal"}))
     for filter_name in ("gevd", "sdw_mwf"):
         alone = scenario(
             number, algorithm={"kind": "local", "filter": filter_name}, link={"kind": "ideal"}
@@ -54,9 +54,9 @@ def rows_of(number: int) -> Iterator[dict[str, object]]:
             for codec in settings:
                 algorithm = {"kind": "mn_tango", "filter": filter_name}
                 run = scenario(number, algorithm=algorithm, link={"kind": "ideal", "codec": codec})
-                kbps = payload_bits(run.link.codec, FRONT_END) * FRAMES_PER_S / 1000
+                kbps = payload_bits(link.codec, FRONT_END) * FRAMES_PER_S / 1000
                 size = codec.get("bits", codec.get("octets", 32))
-                played = run.play_time(run)
+                played = play_time(run)
                 yield (
                     {"filter": filter_name, "bits": size, "kbps": kbps, "codec": name}
                     | measured(run, scene, played)
@@ -159,7 +159,7 @@ def draw(points: dict[tuple[str, str], list[Point]]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from hasim.reporting.run_figures import png_bytes
+    from hasim.reporting.figure import png_bytes
 
     colours = dict(
         zip(

@@ -7,14 +7,19 @@ have a history of memory errors.
 
 from __future__ import annotations
 
+import io
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy import ndarray
 
 from hasim.config.spec import InputError, LimitError
+
+if TYPE_CHECKING:
+    pass
 
 MAX_DURATION_S = 600
 MAX_CHANNELS = 64
@@ -127,3 +132,15 @@ def _cause(path: Path, error: Exception) -> str:
     if path.stat().st_size == 0:
         return "an empty file"
     return str(getattr(error, "error_string", error)).rstrip(". ").lower()
+
+
+def peak(waveforms: Iterable[ndarray]) -> float:
+    return max((float(np.max(np.abs(x), initial=0.0)) for x in waveforms), default=0.0)
+
+
+def wav_bytes(waveform: ndarray, sample_rate_hz: int, subtype: str) -> bytes:
+    import soundfile
+
+    content = io.BytesIO()
+    soundfile.write(content, waveform.T, sample_rate_hz, format="WAV", subtype=subtype)
+    return content.getvalue()

@@ -164,17 +164,18 @@ def run(
     scenario = scenarios.load(file, overrides)
 
     from hasim import reporting as report_page
-    from hasim.experiment import result, run
+    from hasim.experiment import result, run, save
+    from hasim.experiment.run import run
 
     try:
-        outcome = run.run(scenario, progress=_hush if quiet else _say)
+        outcome = run(scenario, progress=_hush if quiet else _say)
     except ValueError as error:
         if type(error) is not ValueError:
             raise
         # What only the stations can see, such as a talker behind the wall.
         problem = scenarios.Problem(scenarios.Place(str(file)), "", str(error))
-        raise scenarios.ScenarioError([problem]) from error
-    folder = result.save(outcome, out)
+        raise diagnostics.ScenarioError([problem]) from error
+    folder = save.save(outcome, out)
     report_page.write(folder)
     if trace is not None:
         from hasim.reporting import perfetto as traces
@@ -264,7 +265,7 @@ def presets(
     from rich.console import Console
     from rich.table import Table
 
-    rows, console = shelves.sheet(shelf), Console()
+    rows, console = preset_table.sheet(shelf), Console()
     # Where columns of text would squeeze the numbers, texts follow below the table.
     below = ("what", "provenance", "source") if console.width < WIDE_COLUMNS else ()
     box, gap = (None, (0, 1, 0, 0)) if below else (HEAVY_HEAD, (0, 1))
@@ -307,6 +308,7 @@ def fit_devices(
     ctx.ensure_object(dict)["json"] = as_json
     from hasim.config import presets as shelves
     from hasim.experiment import scenario as scenarios
+    from hasim.reporting import cost_tables
     from hasim.studies import device_fit as fits
 
     base = scenarios.Scenario() if file is None else scenarios.load(file)
@@ -319,13 +321,14 @@ def fit_devices(
     if as_json:
         _print_json({"cells": [cell.told() for cell in cells]})
     else:
-        typer.echo(fits.matrix(cells))
+        typer.echo(cost_tables.matrix(cells))
 
 
 @app.command(rich_help_panel=RUN, epilog=_lines("Example:", "hasim validate scenarios/*.yaml"))
 def validate(files: Scenarios) -> None:
     """Check scenario files: every mistake on a line of its own, on stderr."""
-    from hasim.experiment.scenario import ScenarioError, load
+    from hasim.config.diagnostics import ScenarioError
+    from hasim.experiment.scenario import load
 
     valid = True
     for file in files:
@@ -699,6 +702,7 @@ def pareto(
 ) -> None:
     """The points of a sweep that no other point beats: figure (PNG, SVG, PDF) and numbers (CSV)."""
     ctx.ensure_object(dict)["json"] = as_json
+    from hasim.reporting import pareto_figure
     from hasim.studies import pareto as fronts
     from hasim.studies import results_table
 
@@ -717,11 +721,11 @@ def pareto(
             colour=colour,
             presets=_words(limits),
         )
-    paths = fronts.save(front, out or folder / "pareto")
+    paths = pareto_figure.save(front, out or folder / "pareto")
     if as_json:
-        _print_json(fronts.told(front) | {"files": [str(path) for path in paths]})
+        _print_json(pareto_figure.to_dict(front) | {"files": [str(path) for path in paths]})
         return
-    for line in fronts.in_lines(front):
+    for line in pareto_figure.in_lines(front):
         typer.echo(line)
     for path in paths:
         typer.echo(str(path))
@@ -753,7 +757,7 @@ def compare(
     with _usage():
         found = statistics.compare(results_table.read(a), results_table.read(b), _words(columns))
     if csv is not None:
-        results_table.write_whole(csv, statistics.csv_text(found).encode())
+        files.write_whole(csv, statistics.csv_text(found).encode())
     if as_json:
         _print_json({"differences": statistics.told(found)})
         return
@@ -854,6 +858,7 @@ def cost(
     """What the networks cost, beside the paper's figures, and what a frame costs besides."""
     ctx.ensure_object(dict)["json"] = as_json
     from hasim.networks.precision import PrecisionSpec, known_bits
+    from hasim.reporting import cost_tables
     from hasim.studies import paper_costs
 
     with _usage():
@@ -866,11 +871,11 @@ def cost(
     if as_json:
         _print_json({"rows": rows})
         return
-    _show("kMAC per frame by component (Table IV)", *paper_costs.components(rows))
-    _show("parameters and memory (Tables II and V)", *paper_costs.sizes(rows))
+    _show("kMAC per frame by component (Table IV)", *cost_tables.components(rows))
+    _show("parameters and memory (Tables II and V)", *cost_tables.sizes(rows))
     title = f"bytes at {weights}-bit weights, {activations}-bit activations, {scheme}"
-    _show(title, *paper_costs.items(rows))
-    _show("all of a frame: the paper counts the network alone", *paper_costs.whole(rows))
+    _show(title, *cost_tables.items(rows))
+    _show("all of a frame: the paper counts the network alone", *cost_tables.whole(rows))
 
 
 data = typer.Typer(no_args_is_help=True, help="Training sets.")
@@ -948,12 +953,12 @@ def train(
     finally:
         log = out / "log.jsonl"
         if log.is_file():
-            from hasim.reporting import run_figures
-            from hasim.studies import results_table
+            from hasim.config import files
+            from hasim.reporting import figure, network_figures
 
             epochs = [json.loads(line) for line in log.read_text().splitlines()]
-            results_table.write_whole(
-                out / "curves.png", run_figures.png_bytes(run_figures.training_curves(epochs))
+            files.write_whole(
+                out / "curves.png", figure.png_bytes(network_figures.training_curves(epochs))
             )
     typer.echo(str(out))
 
@@ -1011,6 +1016,7 @@ def evaluate(
 ) -> None:
     """Algorithms side by side: every stage and metric with 95 % intervals; stopped, it goes on."""
     ctx.ensure_object(dict)["json"] = as_json
+    from hasim.reporting import evaluation_tables
     from hasim.studies import evaluate as evaluation
     from hasim.studies import evaluation_scenes
 
@@ -1038,11 +1044,13 @@ def evaluate(
     if as_json:
         _print_json({"folder": str(out), **dataclasses.asdict(tally), **told})
     else:
-        _show("mean at the left and the right ear", *evaluation.by_step(told))
-        _show("output, mean of both ears [95 % interval]", *evaluation.outputs(told))
-        _show("differences, mean of both ears [95 % interval]", *evaluation.differences(told))
+        _show("mean at the left and the right ear", *evaluation_tables.by_step(told))
+        _show("output, mean of both ears [95 % interval]", *evaluation_tables.outputs(told))
+        _show(
+            "differences, mean of both ears [95 % interval]", *evaluation_tables.differences(told)
+        )
         if told["share_of_oracle"]:
-            _show("share of the oracle mask's improvement", *evaluation.shares(told))
+            _show("share of the oracle mask's improvement", *evaluation_tables.shares(told))
         for name in ("results.csv", "scores.csv", "differences.csv", "evaluation.json"):
             typer.echo(str(out / name))
     if tally.failed:
@@ -1098,8 +1106,7 @@ def sensitivity(
     it."""
     ctx.ensure_object(dict)["json"] = as_json
     from hasim.networks import pretrained
-    from hasim.reporting import run_figures
-    from hasim.studies import bit_width, results_table
+    from hasim.studies import bit_width
 
     (network,) = bit_width.read_networks([pretrained.file(model)])
     scenes = _test_scenes(n, duration_s, speech, noise)
@@ -1110,13 +1117,15 @@ def sensitivity(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         text = json.dumps(rows, indent=1, allow_nan=False) + "\n"
-        results_table.write_whole(out / "sensitivity.json", text.encode())
-        picture = run_figures.png_bytes(run_figures.sensitivity(rows))
-        results_table.write_whole(out / "sensitivity.png", picture)
+        files.write_whole(out / "sensitivity.json", text.encode())
+        picture = figure.png_bytes(network_figures.sensitivity(rows))
+        files.write_whole(out / "sensitivity.png", picture)
     if as_json:
         _print_json({"model": str(model), "scenes": n, "rows": rows})
         return
-    _show(f"one thing at a time at {bits} bits, means of {n} scenes", *bit_width.table(rows))
+    _show(
+        f"one thing at a time at {bits} bits, means of {n} scenes", *evaluation_tables.table(rows)
+    )
     for name in ("sensitivity.json", "sensitivity.png") if out is not None else ():
         typer.echo(str(out / name))  # type: ignore[operator]
 
@@ -1159,7 +1168,7 @@ def dynamic(
     if as_json:
         _print_json({"model": str(model), "scenes": n, "rows": rows})
     else:
-        _show(f"against floating point, means of {n} scenes", *bit_width.table(rows))
+        _show(f"against floating point, means of {n} scenes", *evaluation_tables.table(rows))
 
 
 @quantize.command(
@@ -1308,7 +1317,7 @@ def _told(error: BaseException) -> tuple[int, list[str]]:
         return LIMIT, [f"hasim: out of memory: {error}"]
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         return LIMIT, [f"hasim: {error.filename or 'the result'}: {error.strerror}"]
-    from hasim.experiment.scenario import ScenarioError
+    from hasim.config.diagnostics import ScenarioError
 
     if isinstance(error, ScenarioError):
         return INVALID_SCENARIO, [str(problem) for problem in error.problems]

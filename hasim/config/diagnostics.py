@@ -12,6 +12,8 @@ from typing import Any
 
 from hasim.config.yaml_reader import Node, Place, Problem, printable, shortened
 
+pass
+
 
 def explain(errors: Iterable[Any], root: Node, shape: Shape) -> list[Problem]:
     """Problems for the errors of a pydantic ValidationError on `root`, one for each key."""
@@ -269,3 +271,15 @@ def _bounds(schema: dict[str, Any]) -> str:
 
 def _number(value: float) -> str:
     return str(int(value)) if value == int(value) else str(value)
+
+
+class ScenarioError(ValueError):
+    """All that is wrong with a scenario: `problems`, one line each."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class ScenarioWarning(UserWarning):
+    """Something in a scenario file that may not mean what it seems to."""

@@ -168,52 +168,6 @@ def origin(spec: FromShelf) -> dict[str, Any]:
     }
 
 
-def sheet(shelf: Shelf) -> list[dict[str, str]]:
-    """A shelf as rows of text, the same columns in each: name, what it is, values, origin."""
-    rows = []
-    for name in names(shelf):
-        preset = load(shelf, name)
-        rows.append(
-            {"name": name, "what": preset.about}
-            | (_device(preset) if shelf == "devices" else {"values": _in_words(preset.values)})
-            | {
-                "provenance": preset.provenance.replace("_", " ")
-                + (" *" if preset.estimated else ""),
-                "source": "\n".join(preset.source),
-            }
-        )
-    return rows
-
-
-def _device(preset: Preset) -> dict[str, str]:
-    """What one compares devices by; * marks our estimates."""
-    values, figures = preset.values, preset.figures
-    rates, power = values["mmac_per_s"], values.get("power", {})
-
-    def told(path: str, value: Any) -> str:
-        return "" if value is None else f"{value:g}" + (" *" if path in preset.estimated else "")
-
-    apart = values.get("accelerator_mmac_per_s", {})
-    return {
-        "int8": told("mmac_per_s.int8", rates.get("int8", apart.get("int8"))),
-        "conv. int8": told("", rates.get("convolution", {}).get("int8")),
-        "fp32": told("mmac_per_s.fp32", rates["fp32"]),
-        "RAM, NVM kB": ", ".join(told("", values.get(key)) or "?" for key in ("ram_kb", "nvm_kb")),
-        "active, idle mW": ", ".join(
-            told(f"power.{key}", power.get(key)) or "?" for key in ("active_mw", "idle_mw")
-        ),
-        "pJ/MAC": told("", figures.get("dense_int8_pj_per_mac")),
-    }
-
-
-def _in_words(values: Mapping[str, Any]) -> str:
-    parts = [
-        f"{key}: {{{_in_words(value)}}}" if isinstance(value, Mapping) else f"{key}: {value}"
-        for key, value in values.items()
-    ]
-    return ", ".join(parts)
-
-
 def _merged(given: Node, own: Node, first: dict[str, Node]) -> Node:
     assert isinstance(given.value, dict)
     assert isinstance(own.value, dict)

@@ -13,6 +13,9 @@ from pydantic import Field, Tag
 
 from hasim.config.spec import Spec, by_kind
 
+pass
+from hasim.nodes.blocks import MICS
+
 
 class Recursive(Spec):
     """Exponential averaging, causal; the forgetting is a time constant."""
@@ -108,3 +111,36 @@ def _weighted_outer(channels: ndarray, mask: ndarray, mask_power: int) -> ndarra
     m = np.swapaxes(mask, -1, -2)
     outer = y[:, None] * y[None].conj()
     return np.stack([outer * m**mask_power, outer * (1.0 - m) ** mask_power])
+
+
+def recursive_noise(
+    power: ndarray, forgetting: float, update: ndarray, start: ndarray | None
+) -> ndarray:
+    """(ear, frame, bin, stream): rounding noise averaged as the covariances are."""
+    state = np.zeros(power.shape[:3]) if start is None else np.swapaxes(start[:, -1], -1, -2)
+    result = np.empty(power.shape)
+    for frame in range(power.shape[-1]):
+        new = forgetting * state + (1.0 - forgetting) * power[..., frame]
+        state = np.where(update[:, frame, None, None], new, state)
+        result[..., frame] = state
+    return np.moveaxis(result, (1, 2, 3), (3, 2, 1))
+
+
+def mean_noise(power: ndarray, update: ndarray) -> ndarray:
+    """(ear, 1, bin, stream)"""
+    count = np.maximum(update.sum(axis=1), 1)[:, None, None]
+    mean = np.sum(power * update[:, None, None, :], axis=-1) / count
+    return np.swapaxes(mean, 1, 2)[:, None]
+
+
+def _move_noise(speech: ndarray, noise: ndarray, power: ndarray) -> None:
+    """Move (ear, frame, bin, stream) from speech to noise in the last channels, in place.
+
+    The covariances see the rounding noise anyway. What is wrong is only the part that the mask has
+    taken for speech; no power is left negative.
+    """
+    for stream in range(power.shape[-1]):
+        diagonal = (..., MICS + stream, MICS + stream)
+        moved = np.minimum(power[..., stream], speech[diagonal].real)
+        speech[diagonal] -= moved
+        noise[diagonal] += moved

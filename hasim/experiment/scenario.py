@@ -18,7 +18,14 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from hasim.acoustics.scene import SceneSpec
 from hasim.config import overrides as settings_from_outside
-from hasim.config.diagnostics import Shape, close_match, explain, find
+from hasim.config.diagnostics import (
+    ScenarioError,
+    ScenarioWarning,
+    Shape,
+    close_match,
+    explain,
+    find,
+)
 from hasim.config.presets import expanded
 from hasim.config.spec import Spec
 from hasim.config.yaml_reader import MAX_BYTES, Node, Place, Problem, node_of, read, write
@@ -29,8 +36,8 @@ from hasim.nodes import AlgorithmSpec, MnTango
 from hasim.nodes.mask_driven import MaskDrivenNode
 from hasim.simulation.device.device import DevicesSpec
 from hasim.simulation.link.traffic import ConstantRate, LinkSpec, offered_kbps
+from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute
-from hasim.simulation.simulate import PlayoutSpec
 
 SCHEMA_VERSION = 1
 
@@ -95,18 +102,6 @@ class Scenario(Spec):
     def hop_ns(self) -> int:
         """From one frame to the next."""
         return self.front_end.hop * 1_000_000_000 // self.sample_rate_hz
-
-
-class ScenarioError(ValueError):
-    """All that is wrong with a scenario: `problems`, one line each."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(map(str, self.problems)))
-
-
-class ScenarioWarning(UserWarning):
-    """Something in a scenario file that may not mean what it seems to."""
 
 
 def load(

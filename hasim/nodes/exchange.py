@@ -9,65 +9,18 @@ only what is in time is filtered, while covariances may learn from the rest.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy import ndarray
-from pydantic import Field, Tag
 
-from hasim.config.spec import Spec, by_kind
+from hasim.dsp import fractional_delay
 from hasim.dsp.stft import FrontEndSpec, analyse, analysis_window, synthesise
-from hasim.simulation.device import oscillator
+from hasim.nodes.arrivals import NEVER, Arrivals, arrivals, best
 from hasim.simulation.link.codecs import Allocated, Codec, CodecSpec
-from hasim.simulation.timeline import Deliveries, Status, Timeline
+from hasim.simulation.timeline import Deliveries, Timeline
 
 Fill = Literal["zero", "repeat", "repeat_phase"]
-
-NEVER = np.iinfo(np.int64).max
-
-
-class Wait(Spec):
-    """Frame n waits for the partner's frame n, for `playout.wait_ms` at most; with a number there
-    instead of `auto`, the local path is delayed by a fixed budget."""
-
-    kind: Literal["wait"] = "wait"
-
-    age_frames: ClassVar[int] = 0
-
-
-class Stale(Spec):
-    """Frame n is filtered together with the partner's frame n - frames: no waiting, but the phase
-    between the ears is that of different times."""
-
-    kind: Literal["stale"] = "stale"
-    frames: int = Field(1, ge=1, le=16)
-    """Frames by which the partner's signal is older than the local one."""
-
-    @property
-    def age_frames(self) -> int:
-        """How far the partner's signal is behind."""
-        return self.frames
-
-
-class StatsOnly(Spec):
-    """The partner's frames, `frames` later, teach the covariances; the filter's input is local."""
-
-    kind: Literal["stats_only"] = "stats_only"
-    frames: int = Field(1, ge=1, le=16)
-    """Frames that the partner's signal has to arrive."""
-
-    @property
-    def age_frames(self) -> int:
-        """How far the partner's signal is behind."""
-        return self.frames
-
-
-PolicySpec = Annotated[
-    Annotated[Wait, Tag("wait")]
-    | Annotated[Stale, Tag("stale")]
-    | Annotated[StatsOnly, Tag("stats_only")],
-    by_kind("wait"),
-]
 
 
 @dataclass(frozen=True)
@@ -206,7 +159,7 @@ class Exchange:
         copies[:, :, packets.shape[2] - lag :] = 0.0
         spread = raw_lag_frames(self.codec, self.front_end)
         copied = copy_codec is not None
-        fates = _fates(self.timeline, deliveries, age_frames, copied=copied, spread=spread)
+        fates = arrivals(self.timeline, deliveries, age_frames, copied=copied, spread=spread)
         if as_samples:
             return self._frames_of_hops(packets, copies, fates, fill, fade, late)
         result = self._frames_of_spectra(packets, copies, fates, fill, fade, late)
@@ -242,14 +195,14 @@ class Exchange:
         if not skew.any():
             return packets.copy()
         if self.codec.domain == "samples":
-            return oscillator.delayed(packets, skew)
-        return oscillator.turned(packets, skew, self.front_end.window)
+            return fractional_delay.delayed(packets, skew)
+        return fractional_delay.turned(packets, skew, self.front_end.window)
 
     def _frames_of_spectra(
         self,
         packets: ndarray,
         copies: ndarray,
-        fates: _Fates,
+        fates: Arrivals,
         fill: Fill,
         fade: float,
         late: bool,
@@ -260,14 +213,14 @@ class Exchange:
         signal = np.swapaxes(filled, -1, -2)
         if not late:
             return Received(signal, arrived, signal, np.where(arrived, fates.due, NEVER))
-        lesson, known = _best(packets, copies, fates)
+        lesson, known = best(packets, copies, fates)
         return Received(signal, arrived, np.swapaxes(lesson, -1, -2), known)
 
     def _frames_of_hops(
         self,
         packets: ndarray,
         copies: ndarray,
-        fates: _Fates,
+        fates: Arrivals,
         fill: Fill,
         fade: float,
         late: bool,
@@ -289,7 +242,7 @@ class Exchange:
             signal += np.swapaxes(np.fft.rfft(padded), -1, -2)
         if not late:
             return Received(signal, arrived, signal, np.where(arrived, fates.due, NEVER))
-        best, known = _best(packets, copies, fates)
+        best, known = best(packets, copies, fates)
         lesson = self._analysed(best)
         first = known.copy()
         for earlier in range(1, -(-self.front_end.window // hop)):
@@ -361,68 +314,6 @@ def filtered_lag_frames(codec: CodecSpec, front_end: FrontEndSpec) -> int:
         return 0
     overlap = front_end.synthesis_samples // front_end.hop - 1
     return overlap + raw_lag_frames(codec, front_end)
-
-
-@dataclass(frozen=True)
-class _Fates:
-    """What becomes of each packet's data: (ear, packet) of the receiver, data 0 being frame 0's."""
-
-    due: ndarray  # (packet,): the frame that first needs it
-    in_time: ndarray
-    known: ndarray  # the frame from which on it is known, or NEVER
-    copy_in_time: ndarray  # a copy came for the frame after
-    copy_known: ndarray
-
-
-def _fates(
-    timeline: Timeline, deliveries: Deliveries, age_frames: int, *, copied: bool, spread: int
-) -> _Fates:
-    """Data n travels in packets n + lag - spread to n + lag, and its copy in packet n + lag + 1."""
-    frames = deliveries.status.shape[1]
-    lag = deliveries.lag_frames + age_frames
-    due = np.arange(frames) + age_frames
-    on_time, known = deliveries.on_time, _known(timeline, deliveries)
-    for earlier in range(1, spread + 1):
-        on_time[:, earlier:] &= deliveries.on_time[:, :-earlier]
-        known[:, earlier:] = np.maximum(
-            known[:, earlier:], _known(timeline, deliveries)[:, :-earlier]
-        )
-    in_time = np.ones((2, frames), dtype=bool)
-    in_time[:, : frames - lag] = on_time[:, lag:]
-    at = np.tile(due, (2, 1))
-    at[:, : frames - lag] = known[:, lag:]
-    copy_in_time = np.zeros((2, frames), dtype=bool)
-    copy_at = np.full((2, frames), NEVER)
-    if copied:
-        copy_in_time[:, : frames - lag - 1] = on_time[:, lag + 1 :]
-        copy_at[:, : frames - lag - 1] = known[:, lag + 1 :]
-    return _Fates(
-        due,
-        in_time,
-        np.where(in_time, due, np.maximum(at, due)),
-        copy_in_time,
-        np.where(copy_in_time, due + 1, copy_at),
-    )
-
-
-def _known(timeline: Timeline, deliveries: Deliveries) -> ndarray:
-    """(ear, packet): the first frame released when the packet was there, for packets too late."""
-    frames = deliveries.status.shape[1]
-    first = np.stack(
-        [
-            np.searchsorted(released, arrived, side="left")
-            for released, arrived in zip(timeline.released_ns, deliveries.arrived_ns, strict=True)
-        ]
-    )
-    never = (deliveries.status > Status.LATE) | (first >= frames)
-    return np.where(never, NEVER, first)
-
-
-def _best(packets: ndarray, copies: ndarray, fates: _Fates) -> tuple[ndarray, ndarray]:
-    """Packets (ear, stream, packet, number) as known soonest, silent where never; since when."""
-    known = np.minimum(fates.known, fates.copy_known)
-    best = np.where((fates.known <= fates.copy_known)[:, None, :, None], packets, copies)
-    return best * (known < NEVER)[:, None, :, None], known
 
 
 def _coded(codec: Codec, packets: ndarray, scale: ndarray, weight: ndarray) -> ndarray:

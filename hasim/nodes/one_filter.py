@@ -12,7 +12,7 @@ from hasim.dsp import wiener_filters
 from hasim.dsp.stft import FrontEndSpec
 from hasim.nodes.blocks import MICS, buffers, raw_exchange, synthesis
 from hasim.nodes.exchange import Exchange
-from hasim.nodes.mask_driven import ExchangingNode
+from hasim.nodes.exchanging import ExchangingNode
 from hasim.nodes.node import Enhanced, Masks
 from hasim.simulation.device.memory import Item
 from hasim.simulation.link.codecs import CodecSpec

@@ -15,11 +15,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from hasim.config.files import write_whole
 from hasim.config.spec import InputError
 from hasim.reporting import run_page, sweep_page
 from hasim.reporting.settings import number
 from hasim.studies.results_table import FILE as SWEEP_FILE
-from hasim.studies.results_table import write_whole
 
 NAME = "report.html"
 

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hasim.config.ears import EARS
 from hasim.config.spec import InputError
 from hasim.experiment import scenario
 from hasim.experiment.scenario import Scenario
@@ -22,7 +23,6 @@ from hasim.simulation.device.memory import Ledger, Region
 from hasim.simulation.latency import BANDS, band
 from hasim.simulation.link.traffic import payload_bits
 from hasim.simulation.program import Compute, Program, Receive
-from hasim.simulation.schedule import EARS
 
 Row = dict[str, str]
 

@@ -7,40 +7,41 @@ and `png_bytes` makes the same bytes of the same figure. Colours are told apart 
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy import ndarray
 
 from hasim.simulation.latency import comb_db
 from hasim.simulation.timeline import Status, Timeline
-from hasim.studies.statistics import in_words
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+from hasim.experiment.result import RunResult
+from hasim.reporting.figure import (
+    COLUMNS,
+    DYNAMIC_RANGE_DB,
+    EAR_COLOURS,
+    GREY,
+    INK,
+    LATE_COLOUR,
+    LOST_COLOUR,
+    STEP_COLOURS,
+    label_grid,
+    line_handle,
+    new_figure,
+    signed,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from hasim.studies.pareto import Front
 
 EARS = ("left", "right")
-EAR_COLOURS = ("#0072B2", "#D55E00")
-STEP_COLOURS = ("#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#F0E442", "#0072B2")
 PACKET_COLOUR = "#d0d0d0"
-LATE_COLOUR, LOST_COLOUR = "#E69F00", "#D55E00"
-GREY, INK = "#8a8a8a", "#222222"
-DYNAMIC_RANGE_DB = 70.0
-COLUMNS = 1000
-"""Pictures of long signals show at most about this many columns of time."""
-
-
-def png_bytes(figure: Figure, dpi: int = 120) -> bytes:
-    """The figure as a PNG file of so many dots per inch, without date or version inside."""
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=dpi, metadata={"Software": None})
-    return picture.getvalue()
 
 
 def scene_from_above(
@@ -55,7 +56,7 @@ def scene_from_above(
     """
     from matplotlib.patches import Circle, Polygon, Rectangle
 
-    figure = _figure(6.4, 5.2)
+    figure = new_figure(6.4, 5.2)
     axes = figure.add_subplot()
     listener = np.array(positions_m["listener"])
     if size_m is not None:
@@ -103,7 +104,7 @@ def scene_from_above(
         )
         away = offset[:2] / max(np.linalg.norm(offset[:2]), 1e-9)
         axes.annotate(
-            f"{name.replace('_', ' ')}\n{distance_m:.2f} m, {_signed(azimuth_deg)}°",
+            f"{name.replace('_', ' ')}\n{distance_m:.2f} m, {signed(azimuth_deg)}°",
             position[:2],
             xytext=(22 * away[0], 24 * away[1]),
             textcoords="offset points",
@@ -134,7 +135,7 @@ def spectrograms(signals: Mapping[str, ndarray], sample_rate_hz: int) -> Figure:
     0 dB is what the loudest thousandth of a signal's points exceeds, so that one click does not
     darken the picture.
     """
-    figure = _figure(10.0, 1.0 + 2.1 * len(signals))
+    figure = new_figure(10.0, 1.0 + 2.1 * len(signals))
     grid = figure.subplots(len(signals), 2, sharex=True, sharey=True, squeeze=False)
     pictures = {name: spectrogram_db(signal, sample_rate_hz) for name, signal in signals.items()}
     loudest = max(float(np.percentile(picture, 99.9)) for picture in pictures.values())
@@ -142,11 +143,11 @@ def spectrograms(signals: Mapping[str, ndarray], sample_rate_hz: int) -> Figure:
     for row, (name, picture) in zip(grid, pictures.items(), strict=True):
         duration_s = signals[name].shape[-1] / sample_rate_hz
         for ear, axes in enumerate(row):
-            image = _image(
+            image = image(
                 axes, picture[ear] - loudest, duration_s, sample_rate_hz, (-DYNAMIC_RANGE_DB, 0)
             )
             axes.set_title(f"{name}, {EARS[ear]}")
-    _label_grid(grid)
+    label_grid(grid)
     figure.colorbar(image, ax=grid, label="level (dB)", shrink=0.9, aspect=30, pad=0.015)
     return figure
 
@@ -163,15 +164,15 @@ def spectrogram_db(signal: ndarray, sample_rate_hz: int, window: int = 512) -> n
 
 def masks(masks: Mapping[str, ndarray], hop_s: float, sample_rate_hz: int) -> Figure:
     """One row per network's mask (ear, bin, frame), one column per ear, 0 (noise) to 1 (talker)."""
-    figure = _figure(10.0, 1.0 + 2.3 * len(masks))
+    figure = new_figure(10.0, 1.0 + 2.3 * len(masks))
     grid = figure.subplots(len(masks), 2, sharex=True, sharey=True, squeeze=False)
     image: Any = None
     for row, (name, mask) in zip(grid, masks.items(), strict=True):
         thinned = mask[..., :: -(-mask.shape[-1] // COLUMNS)]
         for ear, axes in enumerate(row):
-            image = _image(axes, thinned[ear], mask.shape[-1] * hop_s, sample_rate_hz, (0, 1))
+            image = image(axes, thinned[ear], mask.shape[-1] * hop_s, sample_rate_hz, (0, 1))
             axes.set_title(f"mask of {name}, {EARS[ear]}")
-    _label_grid(grid)
+    label_grid(grid)
     figure.colorbar(image, ax=grid, label="mask", shrink=0.9, aspect=30, pad=0.015)
     return figure
 
@@ -187,7 +188,7 @@ def first_frames(timeline: Timeline, frames: int = 5) -> Figure:
     colour = {name: STEP_COLOURS[i % len(STEP_COLOURS)] for i, name in enumerate(names)}
     hatch = {name: "//" * (i // len(STEP_COLOURS)) for i, name in enumerate(names)}
 
-    figure = _figure(11.0, 4.6)
+    figure = new_figure(11.0, 4.6)
     axes = figure.add_subplot()
     core_at, medium_at = (3.0, 0.0), (2.0, 1.0)  # heights by ear; packets by sending ear
     for ear in (0, 1):
@@ -230,9 +231,9 @@ def first_frames(timeline: Timeline, frames: int = 5) -> Figure:
         Patch(facecolor="white", edgecolor=GREY, hatch="....", linewidth=0.4, label="waits"),
         Patch(facecolor=PACKET_COLOUR, edgecolor=INK, linewidth=0.4, label="packet"),
         Patch(facecolor=LOST_COLOUR, edgecolor=INK, hatch="xx", linewidth=0.4, label="packet lost"),
-        _line("v", INK, "frame complete"),
-        _line("|", "#009E73", "deadline kept"),
-        _line("X", LOST_COLOUR, "deadline missed"),
+        line_handle("v", INK, "frame complete"),
+        line_handle("|", "#009E73", "deadline kept"),
+        line_handle("X", LOST_COLOUR, "deadline missed"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False, fontsize=8)
     return figure
@@ -244,7 +245,7 @@ def load(timeline: Timeline, window_s: float = 0.25) -> Figure:
     window_ns = round(window_s * 1e9)
     end_ns = max(timeline.duration_ns, int(timeline.finished_ns.max()))
     edges_ns = np.append(np.arange(0, end_ns, window_ns), end_ns)
-    figure = _figure(10.0, 4.8)
+    figure = new_figure(10.0, 4.8)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2], squeeze=True)
     spans = {
         f"{EARS[ear]} core": timeline.steps[timeline.steps["ear"] == ear] for ear in (0, 1)
@@ -282,13 +283,13 @@ def load(timeline: Timeline, window_s: float = 0.25) -> Figure:
 
 def comb(latency_ms: float, gains_db: tuple[float, ...] = (0.0, -10.0, 10.0)) -> Figure:
     """What an open ear hears of direct plus processed sound that is late by `latency_ms`."""
-    figure = _figure(8.0, 3.8)
+    figure = new_figure(8.0, 3.8)
     axes = figure.add_subplot()
     top_hz = min(8000.0, 10_000 / max(latency_ms, 0.01))
     frequency_hz = np.linspace(0, top_hz, 4000)
     for gain_db, colour in zip(gains_db, ("#000000", *EAR_COLOURS), strict=True):
         level_db = comb_db(frequency_hz, latency_ms, gain_db)
-        label = f"processed {_signed(gain_db)} dB" if gain_db else "equal levels"
+        label = f"processed {signed(gain_db)} dB" if gain_db else "equal levels"
         axes.plot(frequency_hz, np.maximum(level_db, -40), color=colour, label=label, linewidth=1.2)
     notch_hz = 500 / latency_ms if latency_ms > 0 else float("inf")
     axes.set(
@@ -312,7 +313,7 @@ def link_loss(timeline: Timeline, window_s: float = 1.0) -> Figure:
         for ear in (1, 0)
     ]
     rows += [(f"playout, {EARS[ear]}", ear, np.where(timeline.heard[ear], 0, 1)) for ear in (0, 1)]
-    figure = _figure(10.0, 3.2 + 0.28 * len(rows))
+    figure = new_figure(10.0, 3.2 + 0.28 * len(rows))
     above, below = figure.subplots(
         2, 1, sharex=True, height_ratios=[3, 0.9 + 0.35 * len(rows)], squeeze=True
     )
@@ -341,227 +342,15 @@ def link_loss(timeline: Timeline, window_s: float = 1.0) -> Figure:
     below.set_ylim(len(rows) - 0.5, -0.5)
     below.set(xlabel="time (s)", xlim=(0, float(times_s[-1]) + timeline.hop_ns / 1e9))
     figure.legend(
-        handles=[_line("|", LATE_COLOUR, "late (short)"), _line("|", LOST_COLOUR, "lost (long)")],
+        handles=[
+            line_handle("|", LATE_COLOUR, "late (short)"),
+            line_handle("|", LOST_COLOUR, "lost (long)"),
+        ],
         loc="outside lower center",
         ncols=2,
         frameon=False,
         fontsize=8,
     )
-    return figure
-
-
-def front(front: Front) -> Figure:
-    """All points of a sweep in two objectives; those with the best means joined, the beaten faint.
-
-    For one column of a two-column page (3.5 inches). Crosses do not fit their device or link; bars
-    are 95 % intervals over seeds, less what all points share. A third objective, or else a further
-    column, is the colour.
-    """
-    figure = _figure(3.5, 3.1)
-    axes = figure.add_subplot()
-    best, on = front.leading, front.on_front | front.leading
-    x, y = front.means[:, 0], front.means[:, 1]
-    if len(front.objectives) == 3:
-        shade: ndarray | None = front.means[:, 2]
-        shaded = front.objectives[2].column
-    else:
-        shade, shaded = front.colour, front.colour_column or ""
-        order = np.flatnonzero(best)[np.lexsort((y[best], x[best]))]
-        axes.plot(x[order], y[order], color=INK, linewidth=0.8, alpha=0.6, zorder=2.5)
-    colours = np.zeros(len(x)) if shade is None else shade
-    ranged = colours[best | front.feasible]  # what overflows a link may be late beyond all measure
-    half = np.where(np.isfinite(front.half_within), front.half_within, 0.0)
-    for shown, opacity, size in ((~on, 0.2, 12), (on & ~best, 0.6, 14), (best, 1.0, 28)):
-        axes.errorbar(
-            x[shown],
-            y[shown],
-            xerr=half[shown, 0],
-            yerr=half[shown, 1],
-            fmt="none",
-            ecolor=GREY,
-            elinewidth=0.6,
-            alpha=0.8 * opacity,
-            zorder=2,
-        )
-        for fits, marker in ((True, "o"), (False, "X")):
-            own = shown & (front.feasible == fits)
-            drawn = axes.scatter(
-                x[own],
-                y[own],
-                s=size,
-                c=colours[own],
-                cmap="viridis",
-                vmin=ranged.min(),
-                vmax=ranged.max(),
-                marker=marker,
-                alpha=opacity,
-                edgecolors=INK if opacity == 1 else "none",
-                linewidths=0.5,
-                zorder=3 + opacity,
-            )
-    if np.ptp(ranged) > 0:
-        beyond = "max" if colours.max() > ranged.max() else "neither"
-        bar = figure.colorbar(drawn, ax=axes, pad=0.02, aspect=30, extend=beyond)
-        bar.set_label(column_label(shaded), fontsize=7)
-        bar.ax.tick_params(labelsize=7)
-    for point in front.published:
-        axes.plot(*point.values[:2], "D", markersize=4, color="#CC79A7", zorder=5)
-    for point in front.published:
-        at = (point.values[0], point.values[1])
-        on_left = at[0] < np.mean(axes.get_xlim())
-        axes.annotate(
-            point.name,
-            at,
-            xytext=(4 if on_left else -4, 3),
-            textcoords="offset points",
-            ha="left" if on_left else "right",
-            fontsize=5,
-        )
-    _draw_limits(axes, front)
-    if front.knee is not None:
-        axes.annotate(
-            f"knee: {in_words(front.settings[front.knee])}".replace(", ", "\n"),
-            (x[front.knee], y[front.knee]),
-            xytext=(12, -14 if front.objectives[1].maximize else 14),
-            textcoords="offset points",
-            va="top" if front.objectives[1].maximize else "bottom",
-            fontsize=6,
-            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": INK},
-            bbox={"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.5},
-            zorder=6,
-        )
-    axes.set_xlabel(column_label(front.objectives[0].column), fontsize=8)
-    axes.set_ylabel(column_label(front.objectives[1].column), fontsize=8)
-    axes.tick_params(labelsize=7)
-    axes.grid(color="#e4e4e4", linewidth=0.5)
-    axes.set_axisbelow(True)
-    handles = [_line("o", INK, "best means")]
-    handles += [] if (on == best).all() else [_line("o", "#777777", "not clearly beaten")]
-    handles += [] if on.all() else [_line("o", "#d0d0d0", "beaten")]
-    handles += [] if front.feasible.all() else [_line("X", INK, "does not fit")]
-    handles += [_line("D", "#CC79A7", "paper, other data")] if front.published else []
-    for handle in handles:
-        handle.set_markersize(4)
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=4,
-        fontsize=6,
-        frameon=False,
-        handletextpad=0.1,
-        columnspacing=0.8,
-    )
-    return figure
-
-
-def training_curves(epochs: Sequence[Mapping[str, Any]]) -> Figure:
-    """A training run, from the lines of its log: losses on both sides, and dB gained by the GEVD
-    filter on the validation side; a star marks the epoch whose weights were kept."""
-    figure = _figure(7.2, 6.0)
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-    number = [entry["epoch"] for entry in epochs]
-    best = [entry["epoch"] for entry in epochs if entry["improved"]][-1:]
-    for name, colour in zip(("mask", "stft", "task"), STEP_COLOURS, strict=False):
-        for side, style in (("training", ":"), ("validation", "-")):
-            values = [entry[side].get(name, np.nan) for entry in epochs]
-            if not np.all(np.isnan(values)):
-                upper.plot(number, values, style, color=colour, label=f"{name}, {side}", marker=".")
-    gain_db = [entry["validation"].get("gevd_gain_db", np.nan) for entry in epochs]
-    lower.plot(number, gain_db, "-", color=INK, marker=".")
-    for axes in (upper, lower):
-        axes.grid(color="#e0e0e0")
-        for epoch in best:
-            axes.axvline(epoch, color=GREY, linewidth=1, linestyle="--")
-    for epoch in best:
-        upper.plot(epoch, epochs[number.index(epoch)]["validation"]["task"], "*", color=INK, ms=12)
-    upper.set_yscale("log")
-    upper.set_ylabel("loss")
-    upper.legend(fontsize=8, ncols=3)
-    lower.set_ylabel("SI-SDR gain, GEVD (dB)")
-    lower.set_xlabel("epoch")
-    return figure
-
-
-def sensitivity(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """What one part of a network in few bits does: the error of the masked signal, and what of it
-    is left behind the filter; beside it the SI-SDR that goes with it, with 95 % intervals."""
-    figure = _figure(7.6, 1.1 + 0.21 * len(rows))
-    errors, losses = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-    place = np.arange(len(rows))[::-1]
-    for axes, names, label in (
-        (errors, ("error_before_db", "error_after_db"), "error against floating point (dB)"),
-        (losses, ("si_sdr_loss_before_db", "si_sdr_loss_after_db"), "SI-SDR lost (dB)"),
-    ):
-        before, after = ([row[name] for row in rows] for name in names)
-        axes.hlines(place, before, after, color="#b0b0b0", linewidth=1.5)
-        if axes is losses and all(row["intervals"][name] for row in rows for name in names):
-            for name, lift, colour in zip(names, (0.15, -0.15), STEP_COLOURS, strict=False):
-                low, high = zip(*(row["intervals"][name] for row in rows), strict=True)
-                axes.hlines(place + lift, low, high, color=colour, linewidth=1)
-        axes.plot(before, place, "o", color=STEP_COLOURS[0], ms=4, label="masked microphone")
-        axes.plot(after, place, "D", color=STEP_COLOURS[1], ms=4, label="behind the filter")
-        axes.set_xlabel(label, fontsize=8)
-        axes.tick_params(labelsize=7)
-        axes.grid(color="#e4e4e4", linewidth=0.5)
-        axes.set_axisbelow(True)
-    losses.axvline(0, color=GREY, linewidth=1)
-    errors.set_yticks(place, [f"{row['what'].replace('_', ' ')}" for row in rows])
-    errors.set_ylabel(f"at {rows[0]['bits']} bits", fontsize=8)
-    handles, labels = errors.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize=7, frameon=False)
-    return figure
-
-
-def vector_bytes(figure: Figure, format: Literal["svg", "pdf"]) -> bytes:
-    """The figure as SVG or PDF, the same bytes each time: no date, no version, no random names."""
-    import matplotlib
-
-    picture = io.BytesIO()
-    nothing = {"Date": None} if format == "svg" else {"CreationDate": None, "Producer": None}
-    with matplotlib.rc_context({"svg.hashsalt": "hasim", "pdf.fonttype": 42}):
-        figure.savefig(picture, format=format, metadata={"Creator": None, **nothing})
-    return picture.getvalue()
-
-
-def column_label(column: str) -> str:
-    """A column of a table as a reader would write it.
-
-    >>> column_label("si_sdr_improvement_db"), column_label("total_mmac_per_s")
-    ('SI-SDR improvement (dB)', 'total (MMAC/s)')
-    """
-    units = {
-        "_mmac_per_s": "MMAC/s",
-        "_kbps": "kbit/s",
-        "_db": "dB",
-        "_ms": "ms",
-        "_us": "µs",
-        "_kb": "kB",
-        "_mj": "mJ",
-        "_s": "s",
-    }
-    words = {"si_sdr": "SI-SDR", "si_sir": "SI-SIR", "si_sar": "SI-SAR", "snr": "SNR"}
-    words |= {"estoi": "ESTOI", "stoi": "STOI", "pesq": "PESQ", "ram": "RAM", "nvm": "NVM"}
-    if column == "link_kbps":
-        return "offered to the link (kbit/s)"
-    text = column.rpartition(".")[2]
-    ear = next((ear for ear in EARS if text.endswith(f"_{ear}")), "")
-    text = text.removesuffix(f"_{ear}") if ear else text
-    suffix = next((suffix for suffix in units if text.endswith(suffix)), "")
-    text = text.removesuffix(suffix) if suffix else text
-    for name, written in words.items():
-        if text == name or text.startswith(f"{name}_"):
-            text = written + text[len(name) :]
-            break
-    text = text.replace("_", " ") + (f", {ear}" if ear else "")
-    return f"{text} ({units[suffix]})" if suffix else text
-
-
-def _figure(width_in: float, height_in: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width_in, height_in), layout="constrained")
-    FigureCanvasAgg(figure)
     return figure
 
 
@@ -575,28 +364,6 @@ def _covered_ns(start_ns: ndarray, end_ns: ndarray, until_ns: ndarray) -> ndarra
         return until_ns * passed - np.concatenate([[0], np.cumsum(edges_ns)])[passed]
 
     return before(starts) - before(ends)
-
-
-def _image(
-    axes: Axes, values: ndarray, duration_s: float, sample_rate_hz: int, limits: tuple[float, float]
-) -> Any:
-    return axes.imshow(
-        values,
-        origin="lower",
-        aspect="auto",
-        cmap="viridis",
-        interpolation="nearest",
-        vmin=limits[0],
-        vmax=limits[1],
-        extent=(0, duration_s, 0, sample_rate_hz / 2000),
-    )
-
-
-def _label_grid(grid: ndarray) -> None:
-    for axes in grid[:, 0]:
-        axes.set_ylabel("frequency (kHz)")
-    for axes in grid[-1]:
-        axes.set_xlabel("time (s)")
 
 
 def _mark_frame(
@@ -660,37 +427,28 @@ def _mark_packets(axes: Axes, packets: ndarray, height: float) -> None:
             )
 
 
-def _draw_limits(axes: Axes, front: Front) -> None:
-    """A dashed line where the devices or the link end, if that is anywhere near the points."""
-    for number, limits in enumerate(front.limits[:2]):
-        values = front.means[:, number]
-        for limit in limits:
-            if not 0.3 * values.max() <= limit.value <= 3 * values.max():
-                continue
-            along = axes.axvline if number == 0 else axes.axhline
-            along(limit.value, color=LOST_COLOUR, linewidth=0.9, linestyle="--", zorder=1)
-            across = axes.get_xaxis_transform() if number == 0 else axes.get_yaxis_transform()
-            place = (limit.value, 0.99) if number == 0 else (0.99, limit.value)
-            axes.annotate(
-                f"{limit.label}: {limit.value:g}",
-                place,
-                xycoords=across,
-                xytext=(-2, 0) if number == 0 else (0, 2),
-                textcoords="offset points",
-                rotation=90 if number == 0 else 0,
-                ha="right",
-                va="top" if number == 0 else "bottom",
-                fontsize=6,
-                color=LOST_COLOUR,
-            )
+def figures(result: RunResult) -> dict[str, Figure]:
+    """File name without ending -> figure."""
+    from hasim.reporting import run_figures
 
-
-def _signed(number: float) -> str:
-    rounded = round(number)
-    return f"{rounded:+d}".replace("-", "−") if rounded else "0"
-
-
-def _line(marker: str, colour: str, label: str) -> Any:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], linestyle="", marker=marker, color=colour, label=label)
+    rate_hz, room = result.scenario.sample_rate_hz, result.scenario.scene.room
+    named = {"noisy": "noisy", "enhanced": "enhanced", "target": "clean"}
+    drawn = {
+        "scene": run_figures.scene_from_above(
+            result.scene.positions_m,
+            None if result.scene.t60_s is None else room.size_m,
+            room.heading_deg,
+        ),
+        "spectrograms": run_figures.spectrograms(
+            {named[name]: result.audio[name] for name in named}, rate_hz
+        ),
+        "first_frames": run_figures.first_frames(result.timeline),
+        "load": run_figures.load(result.timeline),
+    }
+    if result.masks:
+        drawn["masks"] = run_figures.masks(result.masks, result.timeline.hop_ns / 1e9, rate_hz)
+    if "latency_ms" in result.numbers:
+        drawn["comb"] = run_figures.comb(result.numbers["latency_ms"])
+    if result.timeline.channels:
+        drawn["link_loss"] = run_figures.link_loss(result.timeline)
+    return drawn

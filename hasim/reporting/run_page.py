@@ -16,10 +16,11 @@ import numpy as np
 from numpy import ndarray
 
 from hasim.acoustics.audio_file import read_audio
+from hasim.config.diagnostics import ScenarioError
 from hasim.config.spec import InputError
-from hasim.experiment.scenario import Scenario, ScenarioError, dump, from_mapping
+from hasim.experiment.scenario import Scenario, dump, from_mapping
 from hasim.experiment.summary import COMPARED, PER_EAR
-from hasim.reporting import explain, pictures, record, run_figures
+from hasim.reporting import explain, figure, pictures, record, run_figures
 from hasim.reporting.settings import number, settings
 from hasim.simulation.energy import COMPONENTS
 
@@ -198,7 +199,7 @@ def _sound(folder: Path) -> dict[str, Any]:
         "whole_s": whole_s,
         "gain_db": 20 * float(np.log10(gain)),
         "peak": PEAK,
-        "range_db": run_figures.DYNAMIC_RANGE_DB,
+        "range_db": figure.DYNAMIC_RANGE_DB,
         "top_khz": rate_hz / 2000,
         "signals": [
             {
@@ -208,7 +209,7 @@ def _sound(folder: Path) -> dict[str, Any]:
                     (
                         ear,
                         pictures.spectrogram_uri(
-                            levels_db[file][number] - loudest_db, run_figures.DYNAMIC_RANGE_DB
+                            levels_db[file][number] - loudest_db, figure.DYNAMIC_RANGE_DB
                         ),
                     )
                     for number, ear in enumerate(EARS)

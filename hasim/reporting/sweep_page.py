@@ -17,7 +17,7 @@ from hasim.config.spec import InputError, LimitError
 from hasim.config.yaml_reader import write as yaml
 from hasim.experiment.scenario import dump, from_mapping
 from hasim.reporting import pictures
-from hasim.reporting.run_figures import column_label
+from hasim.reporting.figure import column_label
 from hasim.reporting.settings import number, settings
 from hasim.studies.results_table import Row, Sheet, read
 from hasim.studies.statistics import CONFIDENCE, by_point, column, column_names, in_words, interval

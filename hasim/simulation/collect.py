@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from hasim.config.ears import EARS
 from hasim.simulation.device.device import DeviceSpec
 from hasim.simulation.link.air import NEVER
 from hasim.simulation.processor import Ear
 from hasim.simulation.queues import Ledger
 from hasim.simulation.radio import Radio
-from hasim.simulation.schedule import EARS, Plan, Waits
+from hasim.simulation.schedule import Plan, Waits
 from hasim.simulation.timeline import Deliveries, Mode, Status, Timeline
 
 

@@ -14,12 +14,12 @@ from math import ceil
 import numpy as np
 from numpy import ndarray
 
+from hasim.config.ears import EARS
 from hasim.simulation.device.device import DeviceSpec
 from hasim.simulation.device.memory import REGIONS, Ledger
 from hasim.simulation.link.traffic import LinkSpec, carried_kbps, offered_kbps
+from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute, Program, macs_per_frame
-from hasim.simulation.schedule import EARS
-from hasim.simulation.simulate import PlayoutSpec
 from hasim.simulation.timeline import Mode, Status, Timeline
 
 

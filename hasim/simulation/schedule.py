@@ -12,13 +12,12 @@ from math import lcm
 import numpy as np
 from numpy import ndarray
 
+from hasim.config.ears import EARS
 from hasim.simulation.device.device import DeviceSpec, Resource
 from hasim.simulation.link.air import Air, Payloads
 from hasim.simulation.link.traffic import LinkSpec, carried_kbps, offered_kbps, payload_bits, rungs
 from hasim.simulation.program import Compute, Program, Receive, Send
 from hasim.simulation.timeline import Mode
-
-EARS = ("left", "right")
 
 Waits = list[list[int]]
 """[receiving ear][channel]: how long after its release a frame waits for a packet, in ns."""

@@ -18,10 +18,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from hasim.config import overrides
-from hasim.config.diagnostics import Shape, explain
+from hasim.config.diagnostics import ScenarioError, Shape, explain
 from hasim.config.spec import LimitError, Spec
 from hasim.config.yaml_reader import MAX_BYTES, Node, Place, Problem, read
-from hasim.experiment.scenario import Scenario, ScenarioError, load, replace
+from hasim.experiment.scenario import Scenario, load, replace
 
 MAX_POINTS = 100_000
 Settings = dict[str, JsonValue]

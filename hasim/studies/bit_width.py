@@ -19,7 +19,7 @@ from numpy import ndarray
 from hasim.acoustics.scene import Scene
 from hasim.config.spec import InputError
 from hasim.dsp.stft import analysis_window
-from hasim.experiment import run
+from hasim.experiment.run import EARS, enhance, judge, play_time, render_scene
 from hasim.experiment.scenario import Scenario, replace
 from hasim.nodes import Enhanced
 from hasim.simulation.timeline import Timeline
@@ -96,33 +96,6 @@ def _compared(
         rows.append({"what": what, **bench.compare(variant)})
         progress(number + 1, len(variants))
     return rows
-
-
-def table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Head and lines of `sensitivity` and `dynamic`, for people: before the filter above, behind it
-    below, losses with half their 95 % intervals."""
-    pairs = {
-        "error\n(dB)": ("error_before_db", "error_after_db", ".1f"),
-        "SI-SDR\nlost": ("si_sdr_loss_before_db", "si_sdr_loss_after_db", "+.2f"),
-        "SI-SIR\nlost": ("si_sir_loss_before_db", "si_sir_loss_after_db", "+.2f"),
-        "STOI\nlost": ("stoi_loss_before", "stoi_loss_after", "+.3f"),
-    }
-
-    def told(row: Mapping[str, Any], key: str, form: str) -> str:
-        around = row["intervals"][key] if form.startswith("+") else None
-        width = f"±{(around[1] - around[0]) / 2:{form.lstrip('+')}}" if around else ""
-        return f"{row[key]:{form}}{width}"
-
-    there = {title: pair for title, pair in pairs.items() if pair[0] in rows[0]}
-    lines = [
-        [
-            row["what"],
-            f"{row['mask_error']:.4f}",
-            *(f"{told(row, a, form)}\n{told(row, b, form)}" for a, b, form in there.values()),
-        ]
-        for row in rows
-    ]
-    return ["before, behind the filter", "mask\nerror", *there], lines
 
 
 def search(
@@ -211,7 +184,7 @@ class Bench:
     def _case(self, base: Scenario, scene: Scenario) -> _Case:
         taken = {"scene": scene.scene, "seed": scene.seed, "duration_s": scene.duration_s}
         scenario = base.model_copy(update={**taken, "name": scene.name})
-        rendered, timeline = run.render_scene(scenario), run.play_time(scenario)
+        rendered, timeline = render_scene(scenario), play_time(scenario)
         heard = self._heard(scenario, rendered, timeline, self.networks)
         return _Case(scenario, rendered, timeline, *heard)
 
@@ -226,8 +199,8 @@ class Bench:
 
         window_energy = float(np.sum(analysis_window(scenario.front_end) ** 2))
         masks = estimator(networks, window_energy)
-        enhanced, mics = run.enhance(scenario, scene, timeline, masks)
-        return enhanced, run.judge(scenario, scene, timeline, enhanced, mics).stages
+        enhanced, mics = enhance(scenario, scene, timeline, masks)
+        return enhanced, judge(scenario, scene, timeline, enhanced, mics).stages
 
 
 @dataclass(frozen=True)
@@ -257,7 +230,7 @@ def _differences(
         for where, stage in (("before", role), ("after", list(exact_scores)[-1])):
             lost = [
                 exact_scores[stage][f"{metric}_{ear}"] - other_scores[stage][f"{metric}_{ear}"]
-                for ear in run.EARS
+                for ear in EARS
             ]
             found[f"{plain}_loss_{where}{unit}"] = float(np.mean(lost))
     return found

@@ -7,9 +7,8 @@ of the core or of the accelerator, whichever has more to do: 1 is all of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from math import ceil
 from typing import Any
 
 from hasim.config import presets
@@ -85,30 +84,6 @@ def fit(base: Scenario, devices: Sequence[str], algorithms: Sequence[str]) -> li
     ]
 
 
-def matrix(cells: Iterable[Cell]) -> str:
-    """Three tables of text, devices down and algorithms across; what does not fit has an x."""
-    table = {(cell.device, cell.algorithm): cell for cell in cells}
-    devices = list(dict.fromkeys(device for device, _ in table))
-    algorithms = list(dict.fromkeys(algorithm for _, algorithm in table))
-
-    def memory(cell: Cell) -> str:
-        regions = (("RAM", cell.ram_short_kb), ("NVM", cell.nvm_short_kb))
-        short = [f"{region} {ceil(short_kb)}" for region, short_kb in regions if short_kb]
-        unknown = "?" if None in (cell.ram_short_kb, cell.nvm_short_kb) else "-"
-        return " ".join([*short, "x"]) if short else unknown
-
-    blocks: tuple[tuple[str, Callable[[Cell], str]], ...] = (
-        ("network alone, share of the time", lambda cell: _share(cell.network_utilisation)),
-        ("whole program, share of the time", lambda cell: _share(cell.total_utilisation)),
-        ("memory that is short, in kB (?: size not public)", memory),
-    )
-    parts = []
-    for title, content in blocks:
-        rows = [[device, *(content(table[device, a]) for a in algorithms)] for device in devices]
-        parts.append(_text(title, algorithms, rows))
-    return "\n\n".join(parts)
-
-
 def _cell(device: str, algorithm: str, variant: Scenario) -> Cell:
     program = variant.algorithm.program(variant.front_end, variant.link.codec)
     networks: Program = tuple(
@@ -142,22 +117,3 @@ def _known(what: str, names: Iterable[str], known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             raise ValueError(f"{what}: unknown choice (got {name!r}); known: {', '.join(known)}")
-
-
-def _share(utilisation: float) -> str:
-    return f"{ceil(100 * utilisation) / 100:.2f} x" if utilisation > 1 else f"{utilisation:.2f}"
-
-
-def _text(title: str, algorithms: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose long column names are broken at their last underscore."""
-    heads = [name.rpartition("_")[::2] if len(name) > 12 else ("", name) for name in algorithms]
-    heads = [(first or "", last) for first, last in heads]
-    above = ["", *(first for first, _ in heads)]
-    below = ["", *(last for _, last in heads)]
-    lines = [above, below, *rows] if any(above) else [below, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(below))]
-    text = [title]
-    for first, *others in lines:
-        cells = [other.rjust(width) for other, width in zip(others, widths[1:], strict=True)]
-        text.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
-    return "\n".join(text)

@@ -24,17 +24,21 @@ from numpy import ndarray
 from pydantic import JsonValue
 
 from hasim.config import overrides
+from hasim.config.diagnostics import ScenarioError
 from hasim.config.disk_cache import content_hash
+from hasim.config.files import write_whole
 from hasim.config.yaml_reader import Place, Problem
-from hasim.experiment import result, run
-from hasim.experiment.scenario import Scenario, ScenarioError, canonical_json, replace
+from hasim.experiment import result
+from hasim.experiment.run import enhance, judge, play_time, scenario_hash
+from hasim.experiment.scenario import Scenario, canonical_json, replace
 from hasim.metrics import MetricName
 from hasim.networks import pretrained
 from hasim.networks.cost import WIDTH
 from hasim.nodes.mask_driven import MaskDrivenNode
 from hasim.studies import run_cache
-from hasim.studies.results_table import Row, Store, write_whole
+from hasim.studies.results_table import Row, Store
 from hasim.studies.run_cache import RowCache, code_hash, content
+from hasim.studies.statistics import bootstrap_mean
 from hasim.studies.sweep import Tally
 from hasim.studies.workers import Engine
 
@@ -61,7 +65,6 @@ OF_THE_RUN = (
 CUES = ("ild", "itd")
 EARS = ("left", "right", "both")
 NOISY, OUTPUT = "noisy", "output"
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,7 @@ def evaluate(
                 scenario = _placed(bases[one.label], scene)
                 task = Task(one.row_settings, number, canonical_json(scenario), str(shared))
                 key = Row(one.row_settings, number).key
-                wanted = run.scenario_hash(scenario)[:12]
+                wanted = scenario_hash(scenario)[:12]
                 if key in there and (row := store.get(key)).scenario_hash == wanted:
                     rows[key] = row
                     tally.stored += 1
@@ -245,9 +248,9 @@ def _row(task: Task) -> Row:
     try:
         scenario = Scenario.model_validate_json(task.scenario)
         scene = run_cache.scene(scenario, Path(task.cache_folder), code_hash())
-        timeline = run.play_time(scenario)
-        enhanced, mics = run.enhance(scenario, scene, timeline)
-        outcome = run.judge(scenario, scene, timeline, enhanced, mics)
+        timeline = play_time(scenario)
+        enhanced, mics = enhance(scenario, scene, timeline)
+        outcome = judge(scenario, scene, timeline, enhanced, mics)
         told = result.summary(outcome, None)
         numbers = dict(told["numbers"])
         stages = list(outcome.stages.items())[:-1]  # the last one is the output
@@ -342,7 +345,7 @@ def judged(compared: Sequence[Contestant], rows: Sequence[Row]) -> dict[str, Any
             whose = {"algorithm": NOISY, "masks": ""} if step == NOISY else who
             for metric in SCORES + (OF_THE_RUN if step == OUTPUT else ()):
                 for ear in EARS:
-                    span = _mean(values(one, step, metric, ear))
+                    span = bootstrap_mean(values(one, step, metric, ear))
                     if span is not None:
                         scores.append({**whose, "step": step, "metric": metric, "ear": ear, **span})
         others: list[tuple[str, Contestant, str]] = [(NOISY, one, NOISY)]
@@ -355,14 +358,14 @@ def judged(compared: Sequence[Contestant], rows: Sequence[Row]) -> dict[str, Any
             for ear in EARS:
                 mine = values(one, OUTPUT, metric, ear)
                 for label, other, step in others:
-                    span = _mean(mine - values(other, step, metric, ear))
+                    span = bootstrap_mean(mine - values(other, step, metric, ear))
                     if span is not None:
                         head = {**who, "minus": label, "metric": metric, "ear": ear}
                         differences.append({**head, **span})
                 if one.masks == "trained":
                     noisy = values(one, NOISY, metric, ear)
                     best = values(oracle, OUTPUT, metric, ear) - noisy
-                    span = _mean(mine - noisy, best)
+                    span = bootstrap_mean(mine - noisy, best)
                     if span is not None:
                         head = {"algorithm": one.algorithm, "metric": metric, "ear": ear}
                         shares.append({**head, **span})
@@ -395,26 +398,6 @@ def _column(step: str, metric: str, ear: str) -> str:
     return f"{step}.{metric}_{ear}"
 
 
-def _mean(values: ndarray, over: ndarray | None = None) -> dict[str, float | int] | None:
-    """Mean over scenes (or ratio of two means) and its 95 % bootstrap interval; None where no scene
-    has a value."""
-    there = ~np.isnan(values) if over is None else ~np.isnan(values + over)
-    count = int(there.sum())
-    if not count:
-        return None
-    values = values[there]
-    drawn = np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
-    mean, means = values.mean(), values[drawn].mean(axis=1)
-    if over is not None:
-        over = over[there]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean, means = mean / over.mean(), means / over[drawn].mean(axis=1)
-        if not (np.isfinite(mean) and np.isfinite(means).all()):
-            return None
-    low, high = np.percentile(means, [2.5, 97.5])
-    return {"mean": float(mean), "low_95": float(low), "high_95": float(high), "scenes": count}
-
-
 def _csv(records: Sequence[Mapping[str, Any]]) -> bytes:
     text = io.StringIO()
     if records:
@@ -425,81 +408,3 @@ def _csv(records: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 # ------------------------------------------------------------------------------------ for people
-
-Table = tuple[list[str], list[list[str]]]
-TITLES = {
-    "si_sir_db": ("SI-SIR (dB)", 1),
-    "si_sdr_db": ("SI-SDR (dB)", 1),
-    "si_sar_db": ("SI-SAR (dB)", 1),
-    "stoi": ("STOI", 3),
-    "estoi": ("ESTOI", 3),
-    "pesq": ("PESQ", 2),
-}
-"""Titles and decimals."""
-
-
-def by_step(told: Mapping[str, Any]) -> Table:
-    """Head and lines: every step's means, left and right, in the paper's order of columns."""
-    found: dict[tuple[str, str, str], dict[str, float]] = {}
-    for record in told["scores"]:
-        key = (record["algorithm"], record["masks"], record["step"])
-        found.setdefault(key, {})[record["metric"] + record["ear"]] = record["mean"]
-    columns = _metrics(told["scores"])
-    lines = []
-    for (algorithm, masks, step), means in found.items():
-        cells = []
-        for metric in columns:
-            sides = [means.get(f"{metric}{ear}") for ear in EARS[:2]]
-            digits = TITLES[metric][1]
-            cells.append(" ".join("-" if v is None else f"{v:.{digits}f}" for v in sides))
-        lines.append([_who(algorithm, masks), "" if step == NOISY else step, *cells])
-    return ["", "step", *(TITLES[metric][0] for metric in columns)], lines
-
-
-def outputs(told: Mapping[str, Any]) -> Table:
-    """Head and lines: what comes out, and the noisy microphone, with intervals."""
-    records = [record for record in told["scores"] if record["step"] in (NOISY, OUTPUT)]
-    return _spans(records, lambda record: _who(record["algorithm"], record["masks"]))
-
-
-def differences(told: Mapping[str, Any]) -> Table:
-    """Head and lines: paired differences of outputs, with intervals."""
-
-    def name(record: Mapping[str, Any]) -> str:
-        return f"{_who(record['algorithm'], record['masks'])} - {record['minus']}"
-
-    return _spans(told["differences"], name, sign="+")
-
-
-def shares(told: Mapping[str, Any]) -> Table:
-    """Head and lines: how much of the oracle mask's improvement trained masks reach."""
-    return _spans(told["share_of_oracle"], lambda record: record["algorithm"], digits=2)
-
-
-def _spans(
-    records: Sequence[Mapping[str, Any]],
-    name: Callable[[Mapping[str, Any]], str],
-    sign: str = "",
-    digits: int | None = None,
-) -> Table:
-    """A line per name, a column per metric: mean of both ears and where it lies."""
-    columns = _metrics(records)
-    lines: dict[str, dict[str, str]] = {}
-    for record in records:
-        if record["ear"] == "both" and record["metric"] in TITLES:
-            form = f"{sign}.{TITLES[record['metric']][1] if digits is None else digits}f"
-            mean, low, high = (format(record[key], form) for key in ("mean", "low_95", "high_95"))
-            lines.setdefault(name(record), {})[record["metric"]] = f"{mean} [{low}, {high}]"
-    head = ["", *(TITLES[metric][0] for metric in columns)]
-    return head, [
-        [label, *(cells.get(metric, "-") for metric in columns)] for label, cells in lines.items()
-    ]
-
-
-def _metrics(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    there = {record["metric"] for record in records}
-    return [metric for metric in TITLES if metric in there]
-
-
-def _who(algorithm: str, masks: str) -> str:
-    return f"{algorithm}, trained" if masks == "trained" else algorithm

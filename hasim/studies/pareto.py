@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -20,8 +19,8 @@ from numpy import ndarray
 
 from hasim.config import presets as preset_shelf
 from hasim.config.diagnostics import close_match
-from hasim.studies.results_table import Row, Sheet, write_whole
-from hasim.studies.statistics import by_point, column, column_names, in_words, interval
+from hasim.studies.results_table import Row, Sheet
+from hasim.studies.statistics import by_point, column, column_names, interval
 
 Rule = Literal["paired", "plain"]
 LATENCY = "latency_ms"
@@ -273,100 +272,6 @@ def published(columns: Sequence[str]) -> tuple[Published, ...]:
     return tuple(found)
 
 
-def save(front: Front, folder: Path) -> list[Path]:
-    """Figure as PNG, SVG and PDF, and the numbers as CSV; the same front is the same bytes.
-
-    Files are called by the objectives.
-    """
-    from hasim.reporting import run_figures
-
-    folder.mkdir(parents=True, exist_ok=True)
-    columns = [objective.column.rpartition(".")[2] for objective in front.objectives]
-    name = "-".join(columns)
-    figure = run_figures.front(front)
-    contents = {
-        "png": run_figures.png_bytes(figure, dpi=300),
-        "svg": run_figures.vector_bytes(figure, "svg"),
-        "pdf": run_figures.vector_bytes(figure, "pdf"),
-        "csv": csv_text(front).encode(),
-    }
-    paths = []
-    for ending, content in contents.items():
-        paths.append(folder / f"{name}.{ending}")
-        write_whole(paths[-1], content)
-    return paths
-
-
-def told(front: Front) -> dict[str, Any]:
-    """The front as an object for machines."""
-    return {
-        "rule": front.rule,
-        "points": len(front.settings),
-        "left_out": front.left_out,
-        "hypervolume": front.hypervolume,
-        "knee": None if front.knee is None else dict(front.settings[front.knee]),
-        "front": [
-            {
-                "settings": dict(front.settings[number]),
-                "feasible": bool(front.feasible[number]),
-                **{
-                    objective.column: float(mean)
-                    for objective, mean in zip(front.objectives, front.means[number], strict=True)
-                },
-            }
-            for number in np.flatnonzero(front.on_front)
-        ],
-    }
-
-
-def in_lines(front: Front) -> Iterator[str]:
-    """The front for a reader: one line per point, the cheapest first, then what it amounts to."""
-    members = np.flatnonzero(front.on_front)
-    for number in members[np.argsort(front.means[members, 0], kind="stable")]:
-        parts = []
-        for column_number, objective in enumerate(front.objectives):
-            half = front.half_within[number, column_number]
-            give = f" ± {half:.2g}" if 0 < half < np.inf else ""
-            parts.append(f"{objective.column} {front.means[number, column_number]:.4g}{give}")
-        notes = ["knee"] if number == front.knee else []
-        notes += [] if front.feasible[number] else ["does not fit"]
-        ends = f"  ({', '.join(notes)})" if notes else ""
-        yield f"{in_words(front.settings[number])}: {', '.join(parts)}{ends}"
-    for objective, limits in zip(front.objectives, front.limits, strict=True):
-        for limit in limits:
-            yield f"limit of {objective.column}: {limit.value:g} ({limit.label})"
-    how = "paired differences over seeds" if front.rule == "paired" else "means alone"
-    text = f"{len(members)} of {len(front.settings)} points are not beaten (by {how}); "
-    text += f"hypervolume {front.hypervolume:.3f} of the box of all points"
-    yield text + (f"; {front.left_out} points without values" if front.left_out else "")
-
-
-def csv_text(front: Front) -> str:
-    """All points as comma-separated values: settings, means and intervals, and whether beaten."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    axes = sorted({key for settings in front.settings for key in settings})
-    names = [objective.column for objective in front.objectives]
-    header = ["point", *axes, "seeds", "feasible"]
-    for name in names:
-        header += [name, f"{name}_low_95", f"{name}_high_95", f"{name}_within_95"]
-    header += [front.colour_column] if front.colour_column else []
-    writer.writerow([*header, "on_front", "knee", "beaten_by"])
-    for number, settings in enumerate(front.settings):
-        cells: list[Any] = [number, *(settings.get(key, "") for key in axes)]
-        cells += [front.seeds[number], _yes(front.feasible[number])]
-        spans = (front.means[number], front.half[number], front.half_within[number])
-        for mean, half, within in zip(*spans, strict=True):
-            shown = (mean, mean - half, mean + half, within)
-            cells += [repr(float(x)) if np.isfinite(x) else "" for x in shown]
-        if front.colour is not None:
-            cells.append(repr(float(front.colour[number])))
-        beaten = front.beaten_by[number]
-        cells += [_yes(front.on_front[number]), _yes(number == front.knee)]
-        writer.writerow([*cells, beaten if beaten >= 0 else ""])
-    return text.getvalue()
-
-
 def _first_choice(beats: ndarray, on_front: ndarray) -> ndarray:
     """For each point one that beats it, from the front where there is one; -1 for none."""
     from_front = beats & on_front[:, None]
@@ -444,7 +349,3 @@ def _is_number(text: str | None) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _yes(flag: Any) -> str:
-    return "true" if flag else "false"

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from pydantic import JsonValue
 
+from hasim.config.files import write_whole
 from hasim.config.spec import InputError
 
 SCHEMA_VERSION = 1
@@ -223,19 +224,6 @@ def export(folder: str | Path, format: Format) -> Path:
         content = _parquet(table_columns(rows))
     write_whole(path, content)
     return path
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """A file that is there whole, or as it was before."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with open(unfinished, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _rows(connection: sqlite3.Connection) -> list[Row]:

@@ -27,7 +27,7 @@ from numpy import ndarray
 from hasim.acoustics.scene import Image, Scene
 from hasim.config.disk_cache import Arrays, content_hash, default_folder, fetch, file_hash
 from hasim.config.spec import Spec
-from hasim.experiment import run
+from hasim.experiment.run import mask_source, play_time, programs, render_scene
 from hasim.experiment.scenario import Scenario
 from hasim.nodes import Masks
 from hasim.nodes.mask_driven import MaskDrivenNode
@@ -86,7 +86,7 @@ def content(value: Any) -> Any:
 def scene(scenario: Scenario, folder: Path, code: str) -> Scene:
     """`experiment.render_scene`, or what it gave before for the same scene, seed and duration."""
     key = scene_key(scenario, code)
-    return _unpacked(_shared(key, lambda: _packed(run.render_scene(scenario)), folder))
+    return _unpacked(_shared(key, lambda: _packed(render_scene(scenario)), folder))
 
 
 def scene_key(scenario: Scenario, code: str) -> dict[str, Any]:
@@ -107,8 +107,8 @@ def timeline(scenario: Scenario, folder: Path, code: str) -> Timeline:
     key = content(scenario)
     for part in ("name", "scene", "metrics", "scoring", "algorithm"):
         del key[part]
-    key |= {"what": "timeline", "code": code, "programs": repr(run.programs(scenario))}
-    return _unpacked(_shared(key, lambda: _packed(run.play_time(scenario)), folder))
+    key |= {"what": "timeline", "code": code, "programs": repr(programs(scenario))}
+    return _unpacked(_shared(key, lambda: _packed(play_time(scenario)), folder))
 
 
 def masks(scenario: Scenario, scene: Scene, timeline: Timeline, folder: Path, code: str) -> Masks:
@@ -119,7 +119,7 @@ def masks(scenario: Scenario, scene: Scene, timeline: Timeline, folder: Path, co
     """
     spec = scenario.algorithm
     if not isinstance(spec, MaskDrivenNode) or spec.masks != "trained":
-        return run.mask_source(scenario, scene, timeline)  # made faster than read
+        return mask_source(scenario, scene, timeline)  # made faster than read
     common = {
         "what": "masks",
         "code": code,
@@ -132,7 +132,7 @@ def masks(scenario: Scenario, scene: Scene, timeline: Timeline, folder: Path, co
     def kept(network: str, *inputs: ndarray) -> ndarray:
         def computed() -> Arrays:
             if not source:
-                source.append(run.mask_source(scenario, scene, timeline))
+                source.append(mask_source(scenario, scene, timeline))
             return {"mask": source[0](network, *inputs)}
 
         key = common | {"network": network, "inputs": [_array_hash(given) for given in inputs]}

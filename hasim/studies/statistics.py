@@ -226,3 +226,26 @@ def _by_seed(keys: Sequence[tuple[str, int]], values: ndarray) -> ndarray:
     """Mean over points for every seed."""
     seeds = np.array([seed for _, seed in keys])
     return np.array([values[seeds == seed].mean() for seed in dict.fromkeys(seeds.tolist())])
+
+
+RESAMPLES = 2000
+
+
+def bootstrap_mean(values: ndarray, over: ndarray | None = None) -> dict[str, float | int] | None:
+    """Mean over scenes (or ratio of two means) and its 95 % bootstrap interval; None where no scene
+    has a value."""
+    there = ~np.isnan(values) if over is None else ~np.isnan(values + over)
+    count = int(there.sum())
+    if not count:
+        return None
+    values = values[there]
+    drawn = np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
+    mean, means = values.mean(), values[drawn].mean(axis=1)
+    if over is not None:
+        over = over[there]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean, means = mean / over.mean(), means / over[drawn].mean(axis=1)
+        if not (np.isfinite(mean) and np.isfinite(means).all()):
+            return None
+    low, high = np.percentile(means, [2.5, 97.5])
+    return {"mean": float(mean), "low_95": float(low), "high_95": float(high), "scenes": count}

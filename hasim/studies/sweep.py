@@ -16,9 +16,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from hasim.config.diagnostics import ScenarioError
 from hasim.config.disk_cache import content_hash
-from hasim.experiment import result, run
-from hasim.experiment.scenario import Scenario, ScenarioError, canonical_json
+from hasim.experiment import result
+from hasim.experiment.run import enhance, judge, scenario_hash
+from hasim.experiment.scenario import Scenario, canonical_json
 from hasim.studies import run_cache
 from hasim.studies.axes import Plan, Settings, settings_key
 from hasim.studies.results_table import Row, Store, read
@@ -217,10 +219,10 @@ def _judged(task: Task, scenario: Scenario) -> Row:
     scene = run_cache.scene(scenario, folder, task.code)
     timeline = run_cache.timeline(scenario, folder, task.code)
     masks = run_cache.masks(scenario, scene, timeline, folder, task.code)
-    enhanced, mics = run.enhance(scenario, scene, timeline, masks)
+    enhanced, mics = enhance(scenario, scene, timeline, masks)
     # Taps are for looking at one run; a table has no place for their scores.
     enhanced = dataclasses.replace(enhanced, taps={})
-    outcome = run.judge(scenario, scene, timeline, enhanced, mics)
+    outcome = judge(scenario, scene, timeline, enhanced, mics)
     told = result.summary(outcome, None)
     unscored = dict.fromkeys(told["unscored"].values())
     return Row(
@@ -278,7 +280,7 @@ def _not_in_cache(
             continue
         key = row_key(scenario, code)
         if (text := known.get(key)) is not None:
-            whole = run.scenario_hash(scenario)[:12]
+            whole = scenario_hash(scenario)[:12]
             ready.append(Row(settings, seed, scenario_hash=whole, **json.loads(text)))
             tally.cached += 1
             if len(ready) >= 100:

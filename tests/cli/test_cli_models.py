@@ -14,9 +14,11 @@ import torch
 from typer.testing import CliRunner
 
 from hasim.cli.app import app
+from hasim.config.diagnostics import ScenarioError
 from hasim.config.spec import InputError
 from hasim.experiment import run
-from hasim.experiment.scenario import ScenarioError, load, replace
+from hasim.experiment.run import enhance, mask_source, programs, render_scene, run
+from hasim.experiment.scenario import load, replace
 from hasim.networks.compact_mn_dnn import CompactMnDnnSpec
 from hasim.networks.mask_estimator import estimator, networks
 from hasim.networks.mn_dnn import MnDnnSpec
@@ -82,7 +84,7 @@ def test_cost_prints_what_the_paper_prints(hasim) -> None:
 
 def test_cost_counts_the_rest_of_the_frame_as_a_run_does(hasim) -> None:
     rows = {row["name"]: row for row in json.loads(hasim("cost", "--json").stdout)["rows"]}
-    program, _ = run.programs(load(NOISE_90))
+    program, _ = programs(load(NOISE_90))
     assert rows["mn_tango"]["signal"]["covariance"] == sum(
         step.macs for step in program if getattr(step, "name", "").startswith("covariance")
     )
@@ -196,16 +198,16 @@ def test_trained_masks_in_a_run(weights, kind) -> None:
     scenario = short(
         algorithm__kind=kind, algorithm__masks="trained", algorithm__weights=str(weights)
     )
-    outcome = run.run(scenario)
-    oracle = run.run(short(algorithm__kind=kind, algorithm__masks="oracle"))
+    outcome = run(scenario)
+    oracle = run(short(algorithm__kind=kind, algorithm__masks="oracle"))
     for name, mask in outcome.masks.items():
         assert mask.shape == oracle.masks[name].shape
         assert 0 <= mask.min() <= mask.max() <= 1
         assert not np.allclose(mask, oracle.masks[name], atol=0.05)
     spec = outcome.scenario
-    scene, timeline = run.render_scene(spec), outcome.timeline
-    mask = run.mask_source(spec, scene, timeline)
-    _, mics = run.enhance(spec, scene, timeline)
+    scene, timeline = render_scene(spec), outcome.timeline
+    mask = mask_source(spec, scene, timeline)
+    _, mics = enhance(spec, scene, timeline)
     if "sn_dnn" in outcome.masks and kind != "inverted_dagger":
         np.testing.assert_array_equal(mask("sn_dnn", mics[:, 0]), outcome.masks["sn_dnn"])
 
@@ -218,8 +220,8 @@ def test_where_the_partner_is_missing_the_network_sees_what_the_exchange_filled_
         algorithm__concealment="zero",
         link__loss={"kind": "bernoulli", "probability": 1.0},
     )
-    outcome = run.run(scenario)
-    _, mics = run.enhance(scenario, outcome.scene, outcome.timeline)
+    outcome = run(scenario)
+    _, mics = enhance(scenario, outcome.scene, outcome.timeline)
     precision = scenario.algorithm.precision
     found = networks(weights, groups=0, bins=257, precision=precision)
     masks = estimator(found, window_energy=192.0)
@@ -313,7 +315,7 @@ def test_from_recordings_to_a_run_with_trained_masks(hasim, tmp_path) -> None:
         *("checkpoint.pt", "curves.png", "log.jsonl", "mn_dnn.safetensors", "recipe.json")
     }
     assert (tmp_path / "run" / "curves.png").read_bytes()[:4] == b"\x89PNG"
-    outcome = run.run(short(algorithm__masks="trained", algorithm__weights=str(tmp_path / "run")))
+    outcome = run(short(algorithm__masks="trained", algorithm__weights=str(tmp_path / "run")))
     assert np.isfinite(outcome.numbers["si_sdr_enhanced_db_left"])
 
 

@@ -9,10 +9,10 @@ import pytest
 from pydantic import TypeAdapter
 
 from hasim.config import presets
+from hasim.config.diagnostics import ScenarioError
 from hasim.experiment import scenario
-from hasim.experiment.scenario import ScenarioError
 from hasim.simulation.device.device import DeviceSpec
-from hasim.simulation.energy import BatterySpec, RadioPower
+from hasim.simulation.device.power import BatterySpec, RadioPower
 from hasim.simulation.link.losses import LossSpec
 from hasim.simulation.link.traffic import LinkSpec
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hasim.experiment import run
+from hasim.experiment.run import enhance, judge, play_time, render_scene, run
 from hasim.experiment.scenario import Scenario, load, replace
 
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "noise_90deg.yaml"
@@ -48,9 +49,9 @@ def test_another_algorithm_meets_the_same_scene_and_the_same_losses():
     base = replace(load(SCENARIO), {"duration_s": 3.0, "link.loss.mean_loss": 0.2})
     one_exchange = {"algorithm.kind": "inverted_star", "algorithm.second_exchange": False}
     other = replace(base, one_exchange)
-    scenes = [run.render_scene(scenario).mixture for scenario in (base, other)]
+    scenes = [render_scene(scenario).mixture for scenario in (base, other)]
     np.testing.assert_array_equal(*scenes)
-    lost = [run.play_time(scenario).channels["reference"].status == 2 for scenario in (base, other)]
+    lost = [play_time(scenario).channels["reference"].status == 2 for scenario in (base, other)]
     assert lost[0].any()
     np.testing.assert_array_equal(*lost)
 
@@ -58,10 +59,10 @@ def test_another_algorithm_meets_the_same_scene_and_the_same_losses():
 def sound(scenario: Scenario) -> tuple[np.ndarray, dict[str, float]]:
     """The enhanced sound and SI-SDR, SI-SIR and STOI, each a mean over the ears."""
     names = ("si_sdr", "si_sir", "stoi")
-    scene, timeline = run.render_scene(scenario), run.play_time(scenario)
-    enhanced, mics = run.enhance(scenario, scene, timeline)
+    scene, timeline = render_scene(scenario), play_time(scenario)
+    enhanced, mics = enhance(scenario, scene, timeline)
     short = scenario.model_copy(update={"metrics": names})
-    result = run.judge(short, scene, timeline, enhanced, mics)
+    result = judge(short, scene, timeline, enhanced, mics)
     units = {"si_sdr": "_db", "si_sir": "_db", "stoi": ""}
     means = {
         name: np.mean([result.numbers[f"{name}_enhanced{units[name]}_{ear}"] for ear in EARS])
@@ -106,8 +107,8 @@ def test_link_loss_leads_from_linked_to_exactly_local(capsys):
 def test_stages_have_pesq_where_asked_for():
     pytest.importorskip("pesq")
     scenario = replace(load(SCENARIO), {"duration_s": 1, "metrics": ["si_sdr", "pesq"]})
-    assert "pesq_left" not in run.run(scenario).stages["filter_2"]
-    outcome = run.run(replace(scenario, {"scoring.stage_pesq": True}))
+    assert "pesq_left" not in run(scenario).stages["filter_2"]
+    outcome = run(replace(scenario, {"scoring.stage_pesq": True}))
     stage, numbers = outcome.stages["filter_2"], outcome.numbers
     assert stage["pesq_left"] == pytest.approx(numbers["pesq_enhanced_left"], abs=0.1)
     assert outcome.stages["mn_dnn"]["pesq_left"] != stage["pesq_left"]

@@ -16,7 +16,8 @@ import soundfile
 from rich.console import Console
 
 from hasim.experiment import result as results
-from hasim.experiment.result import FULL_SCALE, save, summary, table
+from hasim.experiment.result import summary, table
+from hasim.experiment.save import FULL_SCALE, save
 from hasim.experiment.scenario import load, replace
 from hasim.simulation.feasibility import Verdict
 from tests.example_run import example_result

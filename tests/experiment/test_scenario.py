@@ -12,10 +12,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from hasim.config.diagnostics import ScenarioError, ScenarioWarning
 from hasim.experiment.scenario import (
     Scenario,
-    ScenarioError,
-    ScenarioWarning,
     canonical_json,
     dump,
     from_mapping,

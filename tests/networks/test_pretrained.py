@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 import hasim
+from hasim.config.diagnostics import ScenarioError
 from hasim.config.spec import InputError
 from hasim.dsp.stft import FrontEndSpec
-from hasim.experiment.scenario import Scenario, ScenarioError, replace
+from hasim.experiment.scenario import Scenario, replace
 from hasim.networks import pretrained
 from hasim.networks.mask_estimator import networks
 from hasim.networks.quantization.network import QuantisedNetwork

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hasim.dsp.stft import FrontEndSpec, analyse, frames_for, synthesise
-from hasim.nodes.exchange import NEVER, Exchange, filtered_lag_frames, payload_bits, raw_lag_frames
+from hasim.nodes.arrivals import NEVER
+from hasim.nodes.exchange import Exchange, filtered_lag_frames, payload_bits, raw_lag_frames
 from hasim.simulation.link.codecs import Allocated, Float32, Lc3, Pcm
 from hasim.simulation.timeline import Status
 from tests.conftest import hand_made_timeline

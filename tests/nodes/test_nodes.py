@@ -22,7 +22,9 @@ from hasim.nodes import (
     Passthrough,
     Tango,
 )
-from hasim.nodes.exchange import NEVER, Exchange, Stale, StatsOnly, filtered_lag_frames
+from hasim.nodes.arrivals import NEVER
+from hasim.nodes.exchange import Exchange, filtered_lag_frames
+from hasim.nodes.exchange_policy import Stale, StatsOnly
 from hasim.simulation.link.codecs import (
     Adpcm,
     Allocated,

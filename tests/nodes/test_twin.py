@@ -7,12 +7,13 @@ import pytest
 
 from hasim.dsp.oracle_masks import oracle_mask
 from hasim.dsp.stft import analyse
-from hasim.experiment import run
+from hasim.experiment.playout import as_heard
+from hasim.experiment.run import play_time
 from hasim.experiment.scenario import Scenario
 from hasim.nodes.exchange import Exchange
 from hasim.simulation.device.device import DeviceSpec, DevicesSpec
+from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import macs_per_frame
-from hasim.simulation.simulate import PlayoutSpec
 from hasim.simulation.timeline import Mode, Timeline
 from tests.conftest import two_source_scene
 from tests.literal_twin import Twin
@@ -86,13 +87,13 @@ def assert_same_sound(scenario, rng) -> Timeline:
     scenario = scenario.model_copy(update={"duration_s": SAMPLES / 16_000})
     target, noise = two_source_scene(rng, SAMPLES)
     front_end = scenario.front_end
-    timeline = run.play_time(scenario)
+    timeline = play_time(scenario)
     mixture = target + noise
     mics = analyse(mixture, front_end)
     mask = oracle_mask("irm1", analyse(target[:, 0], front_end), analyse(noise[:, 0], front_end))
     exchange = Exchange(timeline, scenario.link.codec, front_end, mics, mixture)
     enhanced = scenario.algorithm.enhance(mics, exchange, lambda network, *inputs: mask)
-    fast = run.as_heard(scenario, timeline, enhanced.output, mics)
+    fast = as_heard(scenario, timeline, enhanced.output, mics)
 
     waits_ns = {name: deliveries.waits_ns for name, deliveries in timeline.channels.items()}
     twin = Twin(scenario, mixture, mask, mics.shape[-1], waits_ns, timeline.playout_delay_ns)

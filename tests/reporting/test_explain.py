@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hasim.config.spec import InputError
-from hasim.experiment import result
+from hasim.experiment import result, save
 from hasim.experiment.scenario import from_mapping
 from hasim.reporting.explain import explain, frame
 
@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
                 "scene": {"room": {"t60_s": 0}, "head": {"kind": "free_field"}},
             }
             outcome = run.run(from_mapping(base | settings))
-            return result.save(outcome, tmp_path_factory.mktemp("run"))
+            return save.save(outcome, tmp_path_factory.mktemp("run"))
 
     return run
 

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from hasim.experiment.result import figures
-from hasim.reporting import run_figures
+from hasim.reporting import figure, run_figures
+from hasim.reporting.run_figures import figures
 from tests.example_run import HOP_NS, example_result, example_timeline
 
 
@@ -19,8 +19,8 @@ def labels(figure) -> set[str]:
 
 
 def test_every_figure_is_a_png_of_the_same_bytes_each_time():
-    first = {name: run_figures.png_bytes(f) for name, f in figures(example_result(40)).items()}
-    again = {name: run_figures.png_bytes(f) for name, f in figures(example_result(40)).items()}
+    first = {name: figure.png_bytes(f) for name, f in figures(example_result(40)).items()}
+    again = {name: figure.png_bytes(f) for name, f in figures(example_result(40)).items()}
     assert first == again
     names = {"scene", "spectrograms", "first_frames", "load", "masks", "comb", "link_loss"}
     assert set(first) == names
@@ -67,9 +67,9 @@ def test_spectrogram_shows_a_tone_where_it_is():
 
 def test_long_signals_do_not_make_larger_pictures():
     figure = run_figures.spectrograms({"noisy": np.zeros((2, 60 * 16000))}, 16000)
-    assert figure.axes[0].get_images()[0].get_array().shape[1] <= run_figures.COLUMNS + 1
+    assert figure.axes[0].get_images()[0].get_array().shape[1] <= figure.COLUMNS + 1
     long_mask = run_figures.masks({"mn_dnn": np.zeros((2, 9, 5000))}, 0.016, 16000)
-    assert long_mask.axes[0].get_images()[0].get_array().shape[1] <= run_figures.COLUMNS
+    assert long_mask.axes[0].get_images()[0].get_array().shape[1] <= figure.COLUMNS
     assert long_mask.axes[0].get_images()[0].get_extent() == [0, 80, 0, 8]  # seconds, kHz
 
 
@@ -98,12 +98,12 @@ def test_link_figure_counts_what_the_timeline_counts():
 def test_silence_and_no_packets_can_be_drawn():
     result = example_result(40)
     quiet = {name: 0 * waveform for name, waveform in result.audio.items()}
-    run_figures.png_bytes(run_figures.spectrograms(quiet, 16000))
+    figure.png_bytes(run_figures.spectrograms(quiet, 16000))
     timeline = example_timeline(frames=4)
-    run_figures.png_bytes(run_figures.first_frames(timeline))
-    run_figures.png_bytes(run_figures.link_loss(timeline))
+    figure.png_bytes(run_figures.first_frames(timeline))
+    figure.png_bytes(run_figures.link_loss(timeline))
     positions = {"listener": (0, 0, 0), "target": (1, 0, 0)}
-    run_figures.png_bytes(run_figures.scene_from_above(positions, None))
+    figure.png_bytes(run_figures.scene_from_above(positions, None))
 
 
 def test_matplotlib_comes_late_and_pyplot_never():
@@ -121,7 +121,7 @@ def test_all_figures_of_a_run_take_less_than_four_seconds():
 
     result = example_result(500)
     start = perf_counter()
-    sizes = [len(run_figures.png_bytes(figure)) for figure in figures(result).values()]
+    sizes = [len(figure.png_bytes(figure)) for figure in figures(result).values()]
     seconds = perf_counter() - start
     print(f"\n8 s of sound: {seconds:.2f} s for {sum(sizes) / 1e6:.1f} MB of figures")
     assert seconds < 4

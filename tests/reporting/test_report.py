@@ -21,9 +21,9 @@ from typer.testing import CliRunner
 from hasim import reporting
 from hasim.cli.app import app
 from hasim.config.spec import InputError, LimitError
-from hasim.experiment import result
+from hasim.experiment import result, save
 from hasim.experiment.scenario import Scenario, canonical_json, load, replace
-from hasim.reporting import pictures, record, run_figures, sweep_page
+from hasim.reporting import pareto_figure, pictures, record, run_figures, sweep_page
 from hasim.reporting.settings import settings
 from hasim.studies import pareto, results_table
 from hasim.studies.axes import plan, settings_key
@@ -79,7 +79,7 @@ class Page(HTMLParser):
 def run_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:  # one figure is enough, and the rest take seconds
         patch.setattr(result, "figures", lambda _: {"comb": run_figures.comb(44.0)})
-        return result.save(example_result(FRAMES), tmp_path_factory.mktemp("runs"))
+        return save.save(example_result(FRAMES), tmp_path_factory.mktemp("runs"))
 
 
 GRID = {"algorithm.kind": ["mn_tango", "tango"], "link.codec.bits": [2, 4, 8]}
@@ -121,7 +121,7 @@ def _sweep(folder: Path, rows: list[Row], base: Scenario | None = None) -> Path:
 def sweep_folder(tmp_path_factory):
     folder = _sweep(tmp_path_factory.mktemp("sweeps") / "bits", _rows(failed=True))
     goals = [pareto.Objective("link_kbps"), pareto.Objective("si_sdr_improvement_db", True)]
-    pareto.save(pareto.front(results_table.read(folder), goals), folder / "pareto")
+    pareto_figure.save(pareto.front(results_table.read(folder), goals), folder / "pareto")
     return folder
 
 

@@ -16,8 +16,8 @@ from hasim.simulation import simulate
 from hasim.simulation.device.device import DeviceSpec
 from hasim.simulation.link.losses import Bernoulli
 from hasim.simulation.link.traffic import ConstantRate
+from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Receive, Send
-from hasim.simulation.simulate import PlayoutSpec
 from tests.example_run import example_result
 
 

@@ -22,9 +22,9 @@ from hasim.simulation.link.codecs.pcm import Pcm
 from hasim.simulation.link.losses import Bernoulli, Gilbert, LossList, NoLoss
 from hasim.simulation.link.losses.gilbert import gilbert_elliott, mean_loss, transitions
 from hasim.simulation.link.traffic import ConstantRate, IdealLink, offered_kbps
+from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute, Program, Receive, Send
 from hasim.simulation.queues import Core, OpenAir, Server
-from hasim.simulation.simulate import PlayoutSpec
 from hasim.simulation.timeline import Status, Timeline
 
 HOP_NS = 16_000_000

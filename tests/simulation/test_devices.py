@@ -15,8 +15,8 @@ from hasim.simulation.device.memory import Item, Ledger
 from hasim.simulation.feasibility import judge
 from hasim.simulation.link.losses import NoLoss
 from hasim.simulation.link.traffic import ConstantRate, IdealLink, LinkSpec, Tdma
+from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute, Program, Receive, Send
-from hasim.simulation.simulate import PlayoutSpec
 from hasim.simulation.timeline import Mode, Status, Timeline
 
 HOP_NS = 16_000_000

@@ -11,8 +11,8 @@ from hasim.simulation import latency, simulate
 from hasim.simulation.device.device import DeviceSpec
 from hasim.simulation.link.losses import LossList, NoLoss
 from hasim.simulation.link.traffic import ConstantRate, IdealLink
+from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute, Program, Receive, Send
-from hasim.simulation.simulate import PlayoutSpec
 from hasim.simulation.timeline import Timeline
 
 MS = 1_000_000

@@ -28,8 +28,8 @@ from hasim.simulation.link.traffic import (
     carried_kbps,
     offered_kbps,
 )
+from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute, Program, Receive, Send
-from hasim.simulation.simulate import PlayoutSpec
 from hasim.simulation.timeline import Status, Timeline
 
 HOP_NS = 16_000_000

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from hasim.simulation import simulate
+from hasim.simulation import automatic_waits, simulate
 from hasim.simulation.device.device import DeviceSpec
 from hasim.simulation.link.losses import Bernoulli, Gilbert, LossList, NoLoss, Snr
 from hasim.simulation.link.losses.process import LossProcess
@@ -25,9 +25,9 @@ from hasim.simulation.link.traffic import (
     Tdma,
     payload_bits,
 )
+from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute, Program, Receive, Send
 from hasim.simulation.schedule import Plan
-from hasim.simulation.simulate import PlayoutSpec
 from hasim.simulation.timeline import Status, Timeline
 
 HOP_NS = 16_000_000
@@ -395,7 +395,7 @@ def test_short_rehearsal_finds_what_the_long_one_finds(
 def test_rehearsal_that_does_not_repeat_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Told a wrong period, it sees that the frames differ, and plays all of them."""
     seen = []
-    settled = simulate._settled
+    settled = automatic_waits._settled
     monkeypatch.setattr(simulate, "_settled", lambda *run: seen.append(settled(*run)) or seen[-1])
     program = (*raw_exchange(), work(5.0, "solve", every=7))
     right = play(program, frames=400)

@@ -20,7 +20,7 @@ from hasim.networks.quantization.network import QuantisedNetwork, quantised
 from hasim.networks.quantization.sensitivity import drops, dynamic_choices
 from hasim.networks.sn_dnn import SnDnn
 from hasim.networks.weights_file import load, save
-from hasim.reporting import run_figures
+from hasim.reporting import evaluation_tables, figure, network_figures
 from hasim.studies import bit_width, evaluation_scenes
 
 
@@ -94,13 +94,13 @@ def test_sensitivity_on_the_command_line(tmp_path: Path) -> None:
     assert [row["what"] for row in rows] == list(drops(network(), 4))
     assert json.loads((tmp_path / "out" / "sensitivity.json").read_text()) == rows
     picture = (tmp_path / "out" / "sensitivity.png").read_bytes()
-    assert picture == run_figures.png_bytes(run_figures.sensitivity(rows))
-    errors, losses = run_figures.sensitivity(rows).axes
+    assert picture == figure.png_bytes(network_figures.sensitivity(rows))
+    errors, losses = network_figures.sensitivity(rows).axes
     assert [axes.get_xlabel() for axes in (errors, losses)] == [
         "error against floating point (dB)",
         "SI-SDR lost (dB)",
     ]
-    head, lines = bit_width.table(rows)
+    head, lines = evaluation_tables.table(rows)
     assert len(head) == len(lines[0]) == 5
     assert len(lines) == len(rows)
 
@@ -118,7 +118,7 @@ def test_intervals_are_over_scenes() -> None:
     assert together["intervals"]["error_after_db"] == pytest.approx(
         [np.mean(alone) - half, np.mean(alone) + half]
     )
-    shown = bit_width.table([{"what": "few", **together}])[1][0]
+    shown = evaluation_tables.table([{"what": "few", **together}])[1][0]
     assert [cell.count("±") for cell in shown] == [0, 0, 0, 2, 2]
 
 

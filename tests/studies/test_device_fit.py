@@ -11,8 +11,9 @@ import pytest
 from hasim.config.presets import names
 from hasim.experiment import scenario
 from hasim.experiment.scenario import Scenario
+from hasim.reporting.cost_tables import matrix
 from hasim.simulation.device.memory import Ledger
-from hasim.studies.device_fit import ALGORITHMS, Cell, fit, matrix
+from hasim.studies.device_fit import ALGORITHMS, Cell, fit
 
 VARIANTS = ("tango", "mn_tango", "mn_tango_g2", "mn_tango_g8")
 LOADS = {  # share of the time and ms per 16 ms frame, network alone

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from hasim.acoustics.sources import FileSource, SpeechShapedNoise
+from hasim.config.diagnostics import ScenarioError
 from hasim.config.spec import InputError
-from hasim.experiment.scenario import ScenarioError
 from hasim.networks.compact_mn_dnn import CompactMnDnn
 from hasim.networks.mn_dnn import MnDnn
 from hasim.networks.precision import QuantisationSpec
 from hasim.networks.quantization.network import quantised
 from hasim.networks.weights_file import save
-from hasim.studies import evaluate, evaluation_scenes
+from hasim.reporting import evaluation_tables
+from hasim.studies import evaluate, evaluation_scenes, statistics
 from hasim.studies.evaluate import Contestant, contestants, judged
 from hasim.studies.results_table import Row
 
@@ -140,13 +141,13 @@ def test_a_scene_that_failed_is_left_out_for_all_who_are_compared_on_it() -> Non
 
 def test_bootstrap_interval_is_that_of_the_normal_law_for_many_scenes() -> None:
     values = np.random.default_rng(3).normal(10.0, 2.0, 400)
-    span = evaluate._mean(values)
+    span = statistics.bootstrap_mean(values)
     assert span is not None
     half = 1.96 * values.std() / 20
     # 2000 resamples place a percentile of 2.5 % within about 5 % of the half width.
     assert span["low_95"] == pytest.approx(values.mean() - half, abs=0.1 * half)
     assert span["high_95"] == pytest.approx(values.mean() + half, abs=0.1 * half)
-    assert evaluate._mean(np.full(3, np.nan)) is None
+    assert statistics.bootstrap_mean(np.full(3, np.nan)) is None
 
 
 # --- contestants and runs -------------------------------------------------------------------------
@@ -215,10 +216,10 @@ def test_settings_that_an_algorithm_cannot_have_name_it(tmp_path) -> None:
 
 def test_tables_for_people() -> None:
     told = judged([A, B], rows("mn_tango", "oracle", [5, 6]) + rows("mn_tango", "trained", [4, 5]))
-    head, lines = evaluate.by_step(told)
+    head, lines = evaluation_tables.by_step(told)
     assert head == ["", "step", "SI-SDR (dB)"]
     assert lines[0] == ["noisy", "", "0.5 0.5"]
     assert lines[2] == ["mn_tango", "output", "6.0 8.0"]
-    _, lines = evaluate.differences(told)
+    _, lines = evaluation_tables.differences(told)
     assert lines[-1] == ["mn_tango, trained - mn_tango", "-1.0 [-1.0, -1.0]"]
-    assert evaluate.shares(told)[1][0][1].startswith("0.85 [")
+    assert evaluation_tables.shares(told)[1][0][1].startswith("0.85 [")

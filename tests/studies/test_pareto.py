@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from typer.testing import CliRunner
 
 from hasim.cli.app import app
-from hasim.reporting import run_figures
+from hasim.reporting import pareto_figure
 from hasim.studies import pareto, results_table
 from hasim.studies.pareto import Limit, Objective, clearly_beats, hypervolume, knee, plainly_beats
 from hasim.studies.results_table import Row, Sheet, Store
@@ -183,7 +183,7 @@ def test_limits_of_presets():
         (Limit("class-apollo510-lp", 2458),),
         (Limit("class-apollo510-lp, fp32", 32),),
     )
-    assert "limit of ram_kb: 2458 (class-apollo510-lp)" in list(pareto.in_lines(found))
+    assert "limit of ram_kb: 2458 (class-apollo510-lp)" in list(pareto_figure.in_lines(found))
     with pytest.raises(ValueError, match="did you mean 'class-apollo510-lp'"):
         pareto.front(Sheet({}, rows), goals, presets=["class-apollo510-hp"])
 
@@ -217,7 +217,7 @@ def test_numbers_beside_the_figure():
     sheet = _sheet({"a": [(1, 1), (1, 2)], "b": [(2, 0), (2, 1.5)]}, latency_ms=40.0)
     found = pareto.front(sheet, [COST, GAIN])
     assert found.colour_column == "latency_ms"
-    a, b = csv.DictReader(io.StringIO(pareto.csv_text(found)))
+    a, b = csv.DictReader(io.StringIO(pareto_figure.csv_text(found)))
     assert (a["kind"], a["seeds"], a["cost_kb"], a["gain_db"]) == ("a", "2", "1.0", "1.5")
     assert float(a["gain_db_high_95"]) == pytest.approx(1.5 + 12.706 * 0.5, rel=1e-4)
     assert (a["cost_kb_low_95"], a["on_front"], a["beaten_by"]) == ("1.0", "true", "")
@@ -260,8 +260,8 @@ def test_the_figure_is_the_same_bytes_each_time(table, tmp_path, objectives):
     *costs, gain = objectives
     goals = [*(Objective(name) for name in costs), Objective(gain, maximize=True)]
     found = pareto.front(results_table.read(table), goals)
-    first = pareto.save(found, tmp_path / "a")
-    second = pareto.save(found, tmp_path / "b")
+    first = pareto_figure.save(found, tmp_path / "a")
+    second = pareto_figure.save(found, tmp_path / "b")
     assert [path.suffix for path in first] == [".png", ".svg", ".pdf", ".csv"]
     for a, b in zip(first, second, strict=True):
         assert a.read_bytes() == b.read_bytes()
@@ -273,7 +273,7 @@ def test_the_figure_shows_what_it_should(table):
         results_table.read(table),
         [Objective("link_kbps"), Objective("si_sdr_improvement_db", True)],
     )
-    figure = run_figures.front(found)
+    figure = pareto_figure.front(found)
     axes, bar = figure.axes
     assert axes.get_xlabel() == "offered to the link (kbit/s)"
     assert axes.get_ylabel() == "SI-SDR improvement (dB)"

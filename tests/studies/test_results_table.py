@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hasim.config import files
 from hasim.config.spec import InputError
 from hasim.studies import results_table
 from hasim.studies.results_table import Row, Store
@@ -217,14 +218,14 @@ def test_parquet_has_types(tmp_path):
 
 def test_files_are_replaced_whole(tmp_path, monkeypatch):
     path = tmp_path / "table.csv"
-    results_table.write_whole(path, b"old")
+    files.write_whole(path, b"old")
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        results_table.write_whole(path, b"new and longer")
+        files.write_whole(path, b"new and longer")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["table.csv"]
 

@@ -10,7 +10,8 @@ import pytest
 
 from hasim.dsp.oracle_masks import oracle_mask
 from hasim.dsp.stft import analyse
-from hasim.experiment import run
+from hasim.experiment.playout import as_heard
+from hasim.experiment.run import enhance, play_time, render_scene
 from hasim.experiment.scenario import Scenario
 from tests.conftest import two_source_scene
 from tests.literal_twin import Twin
@@ -24,14 +25,14 @@ def test_ten_seconds_of_mn_tango_take_at_most_one(rng):
     Processor time, so that other work on the machine does not count; run with OMP_NUM_THREADS=1.
     """
     scenario = Scenario(duration_s=10.0)
-    scene = run.render_scene(scenario)
-    run.enhance(scenario, scene, run.play_time(scenario))  # imports
+    scene = render_scene(scenario)
+    enhance(scenario, scene, play_time(scenario))  # imports
     times = []
     for _ in range(5):
         start = time.process_time()
-        timeline = run.play_time(scenario)
-        enhanced, mics = run.enhance(scenario, scene, timeline)
-        run.as_heard(scenario, timeline, enhanced.output, mics)
+        timeline = play_time(scenario)
+        enhanced, mics = enhance(scenario, scene, timeline)
+        as_heard(scenario, timeline, enhanced.output, mics)
         times.append(time.process_time() - start)
 
     samples = 16_000

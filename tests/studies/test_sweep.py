@@ -18,9 +18,10 @@ import pytest
 from typer.testing import CliRunner
 
 from hasim.cli.app import app
+from hasim.config.diagnostics import ScenarioError
 from hasim.config.spec import InputError, LimitError
 from hasim.experiment import run
-from hasim.experiment.scenario import ScenarioError
+from hasim.experiment.run import enhance, play_time, render_scene, run
 from hasim.studies import axes, results_table, run_cache
 from hasim.studies import sweep as sweeps
 from hasim.studies.axes import Axis
@@ -178,7 +179,7 @@ def test_rows_are_what_single_runs_give(tiny, tmp_path):
     assert len(rows) == 8
     for row in rows[::3]:
         changes = {**row.settings, "seed": row.seed}
-        alone = run.run(plan.scenario(changes))
+        alone = run(plan.scenario(changes))
         assert row.numbers == alone.numbers  # to the last bit, although parts were shared
         assert row.feasible == alone.verdict.feasible
         assert alone.hashes["scenario"].startswith(row.scenario_hash)
@@ -249,7 +250,7 @@ def test_points_share_trained_masks_where_the_networks_hear_the_same(tiny, tmp_p
     coarser = _trained(tiny, "link.codec.bits=2,16", "algorithm.rank=1,2", seeds=2)
     sweeps.sweep(coarser, tmp_path / "bits")
     assert len(asked) == 4  # what comes of 2 bits is new, of 16 is known
-    alone = run.run(faster.scenario({**faster.points[3], "seed": 4}))
+    alone = run(faster.scenario({**faster.points[3], "seed": 4}))
     (row,) = (
         row
         for row in results_table.read(tmp_path / "rates").rows
@@ -305,7 +306,7 @@ def _same(a, b) -> bool:
 @pytest.mark.parametrize("part", ["scene", "timeline"])
 def test_what_comes_from_disk_is_what_went_there(tiny, tmp_path, monkeypatch, part):
     scenario = axes.plan(tiny, set=["scene.noises=[]"]).base
-    compute = {"scene": run.render_scene, "timeline": run.play_time}[part]
+    compute = {"scene": render_scene, "timeline": play_time}[part]
     shared = getattr(run_cache, part)
     fresh = compute(scenario)
     run_cache._recent.clear()
@@ -381,7 +382,7 @@ def test_a_failing_point_is_a_row(tiny, tmp_path, monkeypatch):
 
 def test_what_breaks_in_a_run_is_a_row_until_it_is_cured(tiny, tmp_path, monkeypatch):
     plan = axes.plan(tiny, over=["algorithm.mu=1,2"])
-    honest = run.enhance
+    honest = enhance
 
     def break_down(scenario, *parts):
         if scenario.algorithm.mu == 2:
@@ -499,7 +500,7 @@ def test_a_signal_that_python_drops_stops_the_sweep_at_the_next_row(tiny, tmp_pa
         def __del__(self):
             os.kill(os.getpid(), signal.SIGINT)
 
-    honest = run.play_time
+    honest = play_time
     monkeypatch.setattr(run, "play_time", lambda scenario: (Dying(), honest(scenario))[1])
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

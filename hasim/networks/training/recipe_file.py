@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from hasim.config.diagnostics import Shape, close_match, explain
+from hasim.config.diagnostics import ScenarioError, Shape, close_match, explain
 from hasim.config.yaml_reader import Node, Place, Problem, read
-from hasim.experiment.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from hasim.networks.training.recipe import Recipe

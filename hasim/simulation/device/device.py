@@ -13,7 +13,7 @@ from hasim.config.presets import FromShelf, Shelf, names
 from hasim.config.spec import Spec
 from hasim.simulation.device.memory import Item, Ledger
 from hasim.simulation.device.oscillator import OscillatorSpec
-from hasim.simulation.energy import BatterySpec, PowerSpec
+from hasim.simulation.device.power import BatterySpec, PowerSpec
 from hasim.simulation.program import Compute, Layer, Precision, Program
 
 if TYPE_CHECKING:

@@ -1,0 +1,68 @@
+"""From spectra to what is heard, and to what the metrics are given."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy import ndarray
+
+from hasim.acoustics.scene import Scene
+from hasim.dsp.stft import analyse, synthesise
+from hasim.experiment.scenario import Scenario
+from hasim.metrics import Judged
+from hasim.nodes import Enhanced
+from hasim.simulation.timeline import Timeline
+
+
+def as_heard(
+    scenario: Scenario, timeline: Timeline, output: ndarray, bypass: ndarray | None
+) -> ndarray:
+    """(ear, sample) as played: frames not ready in time replaced as `playout.missed` says.
+
+    `bypass` (ear, mic, bin, frame) is what a late frame is replaced with; None, or "mute", for
+    silence.
+    """
+    in_time = timeline.heard[:, None, :]
+    if bypass is None or scenario.playout.missed == "mute":
+        return sound(scenario, np.where(in_time, output, 0.0))
+    return sound(scenario, np.where(in_time, output, bypass[:, 0]))
+
+
+def judged(
+    scenario: Scenario,
+    scene: Scene,
+    timeline: Timeline,
+    enhanced: Enhanced,
+    audio: dict[str, ndarray],
+) -> Judged:
+    images = {
+        "image": scene.target.full,
+        "early": scene.target.early,
+        "direct": scene.target.direct,
+    }
+    through: dict[str, ndarray | None] = {"target": None, "noise": None}
+    if enhanced.through is not None:
+        for name, part in (("target", scene.target.full), ("noise", scene.noise)):
+            spectra = analyse(part, scenario.front_end)
+            through[name] = cut(
+                scenario, as_heard(scenario, timeline, enhanced.through(spectra), spectra)
+            )
+    return Judged(
+        sample_rate_hz=scenario.sample_rate_hz,
+        target=cut(scenario, images[scenario.scoring.reference][:, 0]),
+        noise=cut(scenario, scene.noise[:, 0]),
+        noisy=cut(scenario, audio["noisy"]),
+        enhanced=cut(scenario, audio["enhanced"]),
+        target_through=through["target"],
+        noise_through=through["noise"],
+        sar=scenario.scoring.sar,
+    )
+
+
+def sound(scenario: Scenario, spectra: ndarray) -> ndarray:
+    samples = round(scenario.duration_s * scenario.sample_rate_hz)
+    return synthesise(spectra, scenario.front_end, samples)
+
+
+def cut(scenario: Scenario, waveform: ndarray) -> ndarray:
+    """Without the beginning that is not scored."""
+    return waveform[:, round(scenario.scoring.skip_s * scenario.sample_rate_hz) :]

@@ -1,0 +1,154 @@
+"""A run on disk: one folder, whole or absent."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy import ndarray
+
+from hasim.acoustics.audio_file import peak, wav_bytes
+from hasim.config import presets
+from hasim.config.files import _written, csv_bytes, json_bytes, swap_in, sync_folder
+from hasim.experiment.scenario import Scenario, dump
+from hasim.reporting.run_figures import figures
+from hasim.simulation.latency import Latency
+from hasim.simulation.timeline import Status, Timeline
+
+if TYPE_CHECKING:
+    pass
+from hasim.experiment.result import EARS, RunResult, _outcome, _plain
+
+FULL_SCALE = 1 - 2.0**-23
+"""Largest sample of a 24-bit WAV."""
+
+
+def save(result: RunResult, parent: str | Path) -> Path:
+    """Write the run to `parent/<name>-<12 digits of the scenario's hash>/` and return that folder.
+
+    An earlier result of the same scenario is replaced only when the new one is complete on disk.
+    Raises OSError, saying which folder and why, where it cannot be written; nothing is left behind
+    then.
+    """
+    parent = Path(parent)
+    folder = parent / f"{result.scenario.name}-{result.hashes['scenario'][:12]}"
+    mark = f"{os.getpid()}-{secrets.token_hex(4)}"
+    unfinished = parent / f".{folder.name}.{mark}.new"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        try:
+            for name, content in _files(result):
+                _written(unfinished / name, content)
+            sync_folder(unfinished)
+            swap_in(unfinished, folder, parent / f".{folder.name}.{mark}.old")
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(error.errno, f"cannot write the result: {reason}", str(folder)) from error
+    return folder
+
+
+def _origins(scenario: Scenario) -> dict[str, Any]:
+    """Where the values of devices, their cells and radios, of the link and its losses are from."""
+    link, origins = scenario.link, {}
+    for ear in EARS:
+        device = getattr(scenario.devices, ear)
+        origins[ear] = presets.origin(device) | {"battery": presets.origin(device.battery)}
+        if device.power is not None and device.power.radio is not None:
+            origins[ear]["radio"] = presets.origin(device.power.radio)
+    for name, part in (("link", link), ("loss", link.loss)):
+        if isinstance(part, presets.FromShelf):
+            origins[name] = presets.origin(part)
+    return origins
+
+
+def _files(result: RunResult) -> Iterable[tuple[str, bytes]]:
+    from hasim.reporting import figure
+
+    rate_hz = result.scenario.sample_rate_hz
+    scale = min(1.0, FULL_SCALE / max(peak(result.audio.values()), FULL_SCALE))
+    stages = {tap: {n: _plain(x) for n, x in s.items()} for tap, s in result.stages.items()}
+    manifest = {
+        "schema_version": 1,
+        "scenario": result.scenario.model_dump(mode="json"),
+        "seed": result.scenario.seed,
+        "versions": result.versions,
+        "hashes": result.hashes,
+        "audio": {"sample_rate_hz": rate_hz, "bits": 24, "scaled_by": scale},
+        "origins": _origins(result.scenario),
+    }
+    yield "manifest.json", json_bytes(manifest)
+    yield "summary.json", json_bytes({"schema_version": 1, **_outcome(result), "stages": stages})
+    yield "scenario.yaml", dump(result.scenario).encode()
+    yield "frames.csv", _frame_table(result.timeline, result.latency)
+    yield "steps.csv", _step_table(result.timeline)
+    yield "packets.csv", _packet_table(result.timeline)
+    for name, waveform in result.audio.items():
+        yield f"{name}.wav", wav_bytes(scale * waveform, rate_hz, "PCM_24")
+    for name, figure in figures(result).items():
+        yield f"figures/{name}.png", figure.png_bytes(figure)
+
+
+def _frame_table(timeline: Timeline, latency: Latency | None) -> bytes:
+    """One row per ear and frame; empty where a thing never happened."""
+    ears, frames = timeline.released_ns.shape
+    finished, heard = timeline.finished_ns, timeline.heard
+    columns: dict[str, Iterable[Any]] = {
+        "ear": np.repeat(EARS, frames),
+        "frame": np.tile(np.arange(frames), ears),
+        "released_ns": timeline.released_ns.ravel(),
+        "finished_ns": _or_empty(finished),
+        "deadline_ns": timeline.deadline_ns.ravel(),
+        "heard": _yes_no(heard),
+        "response_ms": _milliseconds(finished - timeline.released_ns, finished >= 0),
+        "margin_ms": _milliseconds(timeline.deadline_ns - finished, finished >= 0),
+    }
+    if latency is not None:
+        for part in ("queue", "compute", "link"):
+            spans_ns = getattr(latency, f"{part}_ns")
+            columns[f"{part}_ms"] = _milliseconds(spans_ns, latency.computed)
+    for channel, deliveries in timeline.channels.items():
+        columns[f"{channel}_sent_ns"] = _or_empty(deliveries.sent_ns)
+        columns[f"{channel}_arrived_ns"] = _or_empty(deliveries.arrived_ns)
+        columns[f"{channel}_status"] = [Status(s).name.lower() for s in deliveries.status.ravel()]
+    return csv_bytes(columns)
+
+
+def _step_table(timeline: Timeline) -> bytes:
+    """One row per computation, as the timeline has them."""
+    return csv_bytes({n: _cells(n, timeline.steps[n]) for n in timeline.steps.dtype.names or ()})
+
+
+def _packet_table(timeline: Timeline) -> bytes:
+    """One row per packet and attempt on the air, as the timeline has them."""
+    return csv_bytes(
+        {n: _cells(n, timeline.packets[n]) for n in timeline.packets.dtype.names or ()}
+    )
+
+
+def _cells(name: str, values: ndarray) -> Iterable[Any]:
+    """A column of records as text has it."""
+    if name in ("ear", "sender"):
+        return [EARS[ear] for ear in values]
+    if values.dtype == bool:
+        return _yes_no(values)
+    return _or_empty(values) if name.endswith("_ns") else values
+
+
+def _yes_no(flags: ndarray) -> ndarray:
+    return np.where(flags.ravel(), "true", "false")
+
+
+def _or_empty(times_ns: ndarray) -> list[int | str]:
+    return ["" if time < 0 else time for time in times_ns.ravel().tolist()]
+
+
+def _milliseconds(spans_ns: ndarray, known: ndarray) -> list[str]:
+    pairs = zip(spans_ns.ravel().tolist(), known.ravel().tolist(), strict=True)
+    return [f"{span / 1e6:.6f}" if is_known else "" for span, is_known in pairs]

@@ -1,0 +1,194 @@
+"""Nodes that use the other ear's signal: concealment, fallback, late packets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal, Self
+
+import numpy as np
+from numpy import ndarray
+from pydantic import Field, model_validator
+
+from hasim.dsp import wiener_filters
+from hasim.dsp.stft import FrontEndSpec
+from hasim.nodes.arrivals import NEVER
+from hasim.nodes.blocks import FLOAT_BYTES, MICS
+from hasim.nodes.exchange import Exchange, Fill, Received
+from hasim.nodes.exchange_policy import PolicySpec, Wait
+from hasim.nodes.mask_driven import MaskDrivenNode
+from hasim.nodes.node import Enhanced, Masks
+from hasim.simulation.device.memory import Item
+from hasim.simulation.link.codecs import Allocated
+from hasim.simulation.program import Compute, Program
+
+LATE_FRAMES = 8  # how long a frame is kept for the partner's late packets to teach with
+
+
+Concealment = Literal["zero", "repeat", "repeat_fade", "repeat_phase", "local_only", "predict"]
+
+
+class ExchangingNode(MaskDrivenNode):
+    """A mask-driven node whose last filter uses a signal of the partner."""
+
+    exchange: PolicySpec = Wait()
+    """Whether a frame waits for the partner's, is filtered with an older one, or with none."""
+    concealment: Concealment = "local_only"
+    """Instead of a missing packet of the partner: silence; its last one, also faded; the one of a
+    window's length before, in which every bin's own frequency has the same phase. Or instead of a
+    frame: the filter of the local microphones alone, or what the covariances predict from them."""
+    fade: float = Field(0.7, ge=0, le=1)
+    """What `repeat_fade` multiplies a repeated packet by, once more for each further one."""
+    learn_from: Literal["in_time", "late_too", "all"] = "in_time"
+    """Frames that teach the covariances with the partner: those whose partner signal came in time,
+    those with late packets and copies too, or all, with what was filled in."""
+
+    @model_validator(mode="after")
+    def _choices_go_together(self) -> Self:
+        if self.exchange.kind == "stats_only" and self.concealment != "predict":
+            raise ValueError(
+                "concealment: must be predict with exchange stats_only, whose statistics reach "
+                f"the filter in no other way (got {self.concealment})"
+            )
+        if self.concealment == "predict" and self.learn_from == "all":
+            raise ValueError(
+                "learn_from: must be in_time or late_too with concealment predict, which would "
+                "else predict what was predicted (got all)"
+            )
+        return self
+
+    def enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+        """Enhance (ear, mic, bin, frame); what the other ear knows comes through `exchange` alone.
+
+        A codec that distributes its bits by what the filter makes of the signal learns that in a
+        rehearsal with bits distributed by level.
+        """
+        if isinstance(exchange.codec, Allocated):
+            gains = self._enhance(mics, exchange, masks).partner_gains
+            # What one ear's filter makes of the signal matters to the other ear, which sends it.
+            exchange = exchange.weighted({name: gain[::-1] for name, gain in gains.items()})
+        return self._enhance(mics, exchange, masks)
+
+    def _enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+        raise NotImplementedError
+
+    def received(
+        self, exchange: Exchange, channel: str, signal: ndarray, *, rounded: bool = True
+    ) -> Received:
+        """What each ear gets of the other's `signal` (ear, stream, bin, frame), frame by frame
+        beside its own."""
+        fills: dict[Concealment, Fill] = {
+            "repeat": "repeat",
+            "repeat_fade": "repeat",
+            "repeat_phase": "repeat_phase",
+        }
+        result = exchange(
+            channel,
+            signal,
+            fills.get(self.concealment, "zero"),
+            fade=self.fade if self.concealment == "repeat_fade" else 1.0,
+            age_frames=self.exchange.age_frames,
+            late=self.learn_from == "late_too",
+            rounded=rounded,
+        )
+        older = result.older(self.exchange.age_frames)
+        if self.exchange.kind == "stats_only":  # lessons belong to the frames they were sent in
+            return replace(older, lesson=result.lesson, known=result.known, noise=result.noise)
+        return older
+
+    def partner_filter(
+        self, mics: ndarray, partner: Received, mask: ndarray, exchange: Exchange
+    ) -> ndarray:
+        """Weights (ear, frame, bin, channel) over the local microphones and the partner's
+        streams."""
+        hop_s = exchange.timeline.hop_ns * 1e-9
+        known = self._taught(partner, exchange.renewed)
+        predict = self.concealment == "predict"
+        weights = self.filter_weights(
+            np.concatenate([mics, partner.lesson], axis=1),
+            mask,
+            known < NEVER,
+            hop_s,
+            known=known,
+            remote_noise=partner.noise,
+            solve=self._with_prediction if predict else None,
+            restarted=exchange.timeline.restarted,
+        )
+        missing = ~partner.arrived
+        if self.exchange.kind == "stats_only":
+            missing = np.ones_like(missing)
+        if predict:
+            weights, substitute = np.split(weights, 2, axis=-1)
+        elif self.concealment == "local_only" and missing.any():
+            local = self.local_filter_weights(mics, mask, exchange)
+            remote = np.zeros((*local.shape[:3], partner.signal.shape[1]))
+            substitute = np.concatenate([local, remote], axis=-1)
+        if not missing.any() or self.concealment not in ("predict", "local_only"):
+            return weights
+        return np.where(missing[:, :, None, None], substitute, weights)
+
+    def partner_gain(self, weights: ndarray) -> ndarray:
+        """(ear, stream, bin): what the filter makes of the partner's streams, root mean square.
+
+        Nowhere less than a thousandth of the largest, so that it can be divided by.
+        """
+        gain = np.sqrt(np.mean(np.abs(weights[..., MICS:]) ** 2, axis=1)).swapaxes(1, 2)
+        largest = gain.max(axis=-1, keepdims=True)
+        return np.maximum(gain, np.where(largest > 0, 1e-3 * largest, 1.0))
+
+    def partner_filter_steps(self, channels: int, front_end: FrontEndSpec) -> Program:
+        """The last filter and what conceals; with `local_only` the filter of the local microphones
+        is kept ready beside it."""
+        steps = self.filter_steps("final", channels, front_end)
+        streams = channels - MICS
+        if self.concealment == "local_only":
+            return self.filter_steps("fallback", MICS, front_end)[:2] + steps
+        if self.concealment == "predict":
+            # One system of the local microphones for all streams, and its use in the weights.
+            complex_macs = MICS**3 / 3 + 2 * streams * MICS**2
+            return (
+                *steps[:-1],
+                Compute("predict", round(4 * complex_macs * front_end.bins), renews=True),
+                steps[-1],
+            )
+        return steps
+
+    def partner_filter_memory(self, channels: int, front_end: FrontEndSpec) -> tuple[Item, ...]:
+        """Covariances and weights of `partner_filter_steps`, and frames that wait for late
+        lessons."""
+        items = self.filter_memory("final", channels, front_end)
+        if self.concealment == "local_only":
+            items += self.filter_memory("fallback", MICS, front_end)
+        waiting = self.exchange.age_frames if self.exchange.kind == "stats_only" else 0
+        waiting += LATE_FRAMES if self.learn_from == "late_too" else 0
+        if waiting:
+            # Complex spectra of the microphones, and the mask.
+            numbers = waiting * (2 * MICS + 1) * front_end.bins
+            items += (Item("frames waiting for lessons", FLOAT_BYTES * numbers),)
+        return items
+
+    def _taught(self, partner: Received, renewed: ndarray) -> ndarray:
+        """(ear, frame): the frame from which on the covariances have learnt this frame, or
+        NEVER."""
+        number = np.arange(renewed.shape[1])
+        age = self.exchange.age_frames if self.exchange.kind == "stats_only" else 0
+        known = partner.known
+        if self.learn_from == "all":
+            known = np.broadcast_to(number + age, renewed.shape)
+        elif self.learn_from == "in_time":
+            known = np.where(known <= number + age, known, NEVER)
+        else:
+            known = np.where(known - number <= age + LATE_FRAMES, known, NEVER)
+        return np.where(renewed, known, NEVER)
+
+    def _with_prediction(self, speech: ndarray, noise: ndarray) -> ndarray:
+        """The weights, and beside them those of the local microphones that do the same with the
+        partner's signal as predicted from them: (..., 2 channel).
+
+        With x the partner's and y the local signals, the best linear prediction is P y with P =
+        R_xy R_yy^-1, so that w_y^H y + w_x^H P y = (w_y + P^H w_x)^H y.
+        """
+        weights = self.solved(speech, noise)
+        total = wiener_filters.loaded(speech + noise)
+        to_local = np.linalg.solve(total[..., :MICS, :MICS], total[..., :MICS, MICS:])  # P^H
+        local = weights[..., :MICS] + np.einsum("...lr,...r->...l", to_local, weights[..., MICS:])
+        return np.concatenate([weights, local, np.zeros_like(weights[..., MICS:])], axis=-1)

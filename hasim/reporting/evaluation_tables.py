@@ -1,0 +1,120 @@
+"""Tables of an evaluation for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hasim.experiment.run import EARS
+from hasim.studies.evaluate import EARS, NOISY, OUTPUT
+
+if TYPE_CHECKING:
+    pass
+
+
+Table = tuple[list[str], list[list[str]]]
+
+
+TITLES = {
+    "si_sir_db": ("SI-SIR (dB)", 1),
+    "si_sdr_db": ("SI-SDR (dB)", 1),
+    "si_sar_db": ("SI-SAR (dB)", 1),
+    "stoi": ("STOI", 3),
+    "estoi": ("ESTOI", 3),
+    "pesq": ("PESQ", 2),
+}
+"""Titles and decimals."""
+
+
+def by_step(told: Mapping[str, Any]) -> Table:
+    """Head and lines: every step's means, left and right, in the paper's order of columns."""
+    found: dict[tuple[str, str, str], dict[str, float]] = {}
+    for record in told["scores"]:
+        key = (record["algorithm"], record["masks"], record["step"])
+        found.setdefault(key, {})[record["metric"] + record["ear"]] = record["mean"]
+    columns = _metrics(told["scores"])
+    lines = []
+    for (algorithm, masks, step), means in found.items():
+        cells = []
+        for metric in columns:
+            sides = [means.get(f"{metric}{ear}") for ear in EARS[:2]]
+            digits = TITLES[metric][1]
+            cells.append(" ".join("-" if v is None else f"{v:.{digits}f}" for v in sides))
+        lines.append([_who(algorithm, masks), "" if step == NOISY else step, *cells])
+    return ["", "step", *(TITLES[metric][0] for metric in columns)], lines
+
+
+def outputs(told: Mapping[str, Any]) -> Table:
+    """Head and lines: what comes out, and the noisy microphone, with intervals."""
+    records = [record for record in told["scores"] if record["step"] in (NOISY, OUTPUT)]
+    return _spans(records, lambda record: _who(record["algorithm"], record["masks"]))
+
+
+def differences(told: Mapping[str, Any]) -> Table:
+    """Head and lines: paired differences of outputs, with intervals."""
+
+    def name(record: Mapping[str, Any]) -> str:
+        return f"{_who(record['algorithm'], record['masks'])} - {record['minus']}"
+
+    return _spans(told["differences"], name, sign="+")
+
+
+def shares(told: Mapping[str, Any]) -> Table:
+    """Head and lines: how much of the oracle mask's improvement trained masks reach."""
+    return _spans(told["share_of_oracle"], lambda record: record["algorithm"], digits=2)
+
+
+def _spans(
+    records: Sequence[Mapping[str, Any]],
+    name: Callable[[Mapping[str, Any]], str],
+    sign: str = "",
+    digits: int | None = None,
+) -> Table:
+    """A line per name, a column per metric: mean of both ears and where it lies."""
+    columns = _metrics(records)
+    lines: dict[str, dict[str, str]] = {}
+    for record in records:
+        if record["ear"] == "both" and record["metric"] in TITLES:
+            form = f"{sign}.{TITLES[record['metric']][1] if digits is None else digits}f"
+            mean, low, high = (format(record[key], form) for key in ("mean", "low_95", "high_95"))
+            lines.setdefault(name(record), {})[record["metric"]] = f"{mean} [{low}, {high}]"
+    head = ["", *(TITLES[metric][0] for metric in columns)]
+    return head, [
+        [label, *(cells.get(metric, "-") for metric in columns)] for label, cells in lines.items()
+    ]
+
+
+def _metrics(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    there = {record["metric"] for record in records}
+    return [metric for metric in TITLES if metric in there]
+
+
+def _who(algorithm: str, masks: str) -> str:
+    return f"{algorithm}, trained" if masks == "trained" else algorithm
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Head and lines of `sensitivity` and `dynamic`, for people: before the filter above, behind it
+    below, losses with half their 95 % intervals."""
+    pairs = {
+        "error\n(dB)": ("error_before_db", "error_after_db", ".1f"),
+        "SI-SDR\nlost": ("si_sdr_loss_before_db", "si_sdr_loss_after_db", "+.2f"),
+        "SI-SIR\nlost": ("si_sir_loss_before_db", "si_sir_loss_after_db", "+.2f"),
+        "STOI\nlost": ("stoi_loss_before", "stoi_loss_after", "+.3f"),
+    }
+
+    def told(row: Mapping[str, Any], key: str, form: str) -> str:
+        around = row["intervals"][key] if form.startswith("+") else None
+        width = f"±{(around[1] - around[0]) / 2:{form.lstrip('+')}}" if around else ""
+        return f"{row[key]:{form}}{width}"
+
+    there = {title: pair for title, pair in pairs.items() if pair[0] in rows[0]}
+    lines = [
+        [
+            row["what"],
+            f"{row['mask_error']:.4f}",
+            *(f"{told(row, a, form)}\n{told(row, b, form)}" for a, b, form in there.values()),
+        ]
+        for row in rows
+    ]
+    return ["before, behind the filter", "mask\nerror", *there], lines
