@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +20,24 @@ def run(
     set: Mapping[str, Any] | None = None,
     algorithm: Node | None = None,
     out: str | Path | None = "runs",
+    progress: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
-    """Run a scenario (a file, a mapping or a `Scenario`) and keep what came of it in a folder
-    below `out`.
+    """Run a scenario (a file, a mapping or a `Scenario`) and write a folder with everything below
+    `out`.
 
     `set` overrides dotted paths, as `{"algorithm.mu": 2}`; `algorithm` is a node that is not in
     any scenario file; with `out=None` nothing is written. The folder is `result.folder`.
+    `progress` is called with the name of every stage.
+
+    Raises:
+        ScenarioError: all mistakes of the scenario and of `set`.
+        InputError, LimitError: a file that the scenario names cannot be used.
     """
     import dataclasses
 
-    from hasim.experiment import result, run, save
+    from hasim.experiment import run as experiment
     from hasim.experiment import scenario as scenarios
-    from hasim.experiment.run import run
+    from hasim.reporting.run_folder import write_run
 
     if isinstance(scenario, (str, Path)):
         resolved = scenarios.load(scenario, set or {})
@@ -41,7 +47,7 @@ def run(
         resolved = scenarios.replace(scenario, set or {})
     if algorithm is not None:
         resolved = resolved.model_copy(update={"algorithm": algorithm})
-    outcome = run(resolved)
+    result = experiment.run(resolved, progress)
     if out is None:
-        return outcome
-    return dataclasses.replace(outcome, folder=save.save(outcome, out))
+        return result
+    return dataclasses.replace(result, folder=write_run(result, out))

@@ -1,7 +1,8 @@
-"""The house holds: heavy guests come in by their own doors and late, and imports point down.
+"""The order of the packages holds: imports point down, make no circle, and heavy libraries come in
+by one package each.
 
-Everything is read from the source of the files in hasim/, nothing is imported. A new file needs a
-floor.
+Everything is read from the source of the files in hasim/, nothing is imported. A new package needs
+a place in `ORDER`.
 """
 
 from __future__ import annotations
@@ -11,74 +12,77 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "hasim"
+PACKAGE = Path(__file__).parents[1] / "hasim"
 
-# Which modules may let a guest in. A shelf stands for all that is on it.
-DOORS = {
-    "typer": {"cli"},
-    "pyroomacoustics": {"room"},
-    "simpy": {"simulation"},
-    "torch": {"models", "training", "quantization"},
-    "safetensors": {"models", "training", "quantization"},
-    "ruamel": {"yaml_text"},
-    "matplotlib": {"plots"},
-    "jinja2": {"report"},
-    "rich": {"cli", "table", "result"},
-    "soundfile": {"audio_file", "result", "training"},
-    "h5py": {"sofa"},
-    "platformdirs": {"cache"},
-    "dask": {"engine"},
-    "distributed": {"engine"},
-    "optuna": {"search"},
-    "pyarrow": {"store"},
-    "pystoi": {"metrics"},
-    "pesq": {"metrics"},
-    "lc3": {"codecs"},
-    "onnx": {"quantization"},
-    "scipy": {"*"},
-}
-# What may be imported at the head of a file; all else is imported where it is used.
-EARLY = {"numpy", "pydantic", "pydantic_core", "hasim", *sys.stdlib_module_names}
-# Where a guest is the very stuff of a file (a network is a torch module), it may stand at the head;
-# the file is then as heavy as its guest, and other rooms import it late.
-AT_HOME = {"typer": {"cli"}, "torch": {"models", "training", "quantization"}}
-
-# From the ground up. What is on one floor may import its neighbours, but never in a circle.
-FLOORS = (
-    {  # ground
-        *("spec", "program", "timeline", "memory", "energy", "stft", "masks", "covariance"),
-        *("filters", "erb", "sources", "audio_file", "yaml_text", "cache", "sofa", "measured"),
-        *("waves", "clocks", "rigid_sphere", "head", "room", "rate_bound", "presets", "latency"),
-    },
-    {"devices", "links", "losses", "codecs", "models", "quantization"},  # shelves
-    {
-        *("plan", "server", "radio", "ear", "recording", "simulation"),
-        *("exchange", "nodes", "training", "scene", "verdict"),
-    },  # machines
-    {"metrics"},  # judges
-    {
-        *("scenario", "mistakes", "overrides", "experiment", "result", "table", "plots"),
-        *("axes", "store", "run_cache", "apart", "engine", "sweep", "search", "paired", "pareto"),
-        *("test_set", "evaluate", "budget", "recipe_file", "bit_study"),
-        *("report", "reproduce", "trace", "pcapng", "explain", "fit"),
-    },  # studies
-    {"cli", "__main__", "__init__"},  # door
+ORDER = (
+    "cli",
+    "reporting",
+    "studies",
+    "experiment",
+    "nodes",
+    "networks",
+    "simulation",
+    "metrics",
+    "acoustics",
+    "dsp",
+    "config",
 )
+"""A package imports only from itself and from those after it. `hasim/__init__.py` and
+`hasim/__main__.py` stand above all."""
+
+LIBRARIES = {
+    "typer": {"cli"},
+    "jinja2": {"reporting"},
+    "matplotlib": {"reporting"},
+    "rich": {"cli", "experiment", "reporting"},
+    "dask": {"studies"},
+    "distributed": {"studies"},
+    "optuna": {"studies"},
+    "pyarrow": {"studies"},
+    "torch": {"networks"},
+    "safetensors": {"networks"},
+    "onnx": {"networks"},
+    "simpy": {"simulation"},
+    "lc3": {"simulation"},
+    "pesq": {"metrics"},
+    "pystoi": {"metrics"},
+    "pyroomacoustics": {"acoustics"},
+    "soundfile": {"acoustics"},
+    "h5py": {"acoustics"},
+    "ruamel": {"config"},
+    "platformdirs": {"config"},
+    "scipy": set(ORDER) - {"cli"},
+}
+"""Which packages may import which library."""
+
+EARLY = {"numpy", "pydantic", "pydantic_core", "hasim", *sys.stdlib_module_names}
+"""What a file may import at its head; all else is imported in the function that needs it."""
+
+AT_HEAD = {"typer": "cli", "torch": "networks"}
+"""Where a library is what a file consists of (a network is a torch module), it stands at the head.
+Such a file is as heavy as its library, so other packages import it late."""
+
+MAX_LINES = 400
+MAX_CLI_LINES = 200
 
 
 @dataclass(frozen=True)
 class Import:
     """One import statement: who imports what, where, and whether at the head of the file."""
 
-    module: str  # dotted, below hasim
+    # dotted, without "hasim."
+    module: str
     line: int
-    name: str  # dotted
+    # dotted, as imported
+    name: str
     early: bool
-    for_types: bool  # under `if TYPE_CHECKING`: never executed
+    # under `if TYPE_CHECKING`, never executed
+    for_types: bool
 
     def __str__(self) -> str:
         return f"hasim/{self.module.replace('.', '/')}: line {self.line}: {self.name}"
@@ -86,12 +90,11 @@ class Import:
 
 @cache
 def _modules() -> dict[str, Path]:
-    """Every module of hasim by its name below hasim; a shelf by the name of its folder."""
+    """Every module by its dotted name without "hasim."; a package by the name of its folder."""
     modules = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
-        modules[name] = path
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" and parts[:-1] else parts)] = path
     return modules
 
 
@@ -112,7 +115,7 @@ def _statements(
 
 @cache
 def _imports() -> tuple[Import, ...]:
-    """All imports of all modules; `from hasim import scene` imports `hasim.scene`."""
+    """All imports of all modules; `from hasim.dsp import stft` imports `hasim.dsp.stft`."""
     found = []
     for module, path in _modules().items():
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -126,97 +129,128 @@ def _imports() -> tuple[Import, ...]:
     return tuple(found)
 
 
-def _inside() -> list[tuple[Import, str]]:
-    """Imports of hasim by hasim that are executed, with the module that is imported."""
+@cache
+def _inside() -> tuple[tuple[Import, str], ...]:
+    """Imports of hasim by hasim, those for types included, with the module that is imported."""
     inside = []
     for found in _imports():
         root, _, name = found.name.partition(".")
-        if root != "hasim" or found.for_types:
-            continue
-        while name and name not in _modules():
-            name = name.rpartition(".")[0]
-        inside.append((found, name or "__init__"))
-    return inside
+        if root == "hasim":
+            while name and name not in _modules():
+                name = name.rpartition(".")[0]
+            inside.append((found, name or "__init__"))
+    return tuple(inside)
 
 
-def _room(module: str) -> str:
-    """The station or shelf that a module belongs to."""
+def _package(module: str) -> str:
     return module.partition(".")[0]
 
 
-def _floor(module: str) -> int:
-    (floor,) = [level for level, rooms in enumerate(FLOORS) if _room(module) in rooms]
-    return floor
+def _is_top(module: str) -> bool:
+    return module in ("__init__", "__main__")
 
 
-def test_the_house_is_read_at_all():
-    assert len(_modules()) > 30
+def test_the_source_is_read_at_all():
+    assert len(_modules()) > 150
     assert any(found.name == "numpy" for found in _imports())
     assert any(found.early for found in _imports())
     assert any(not found.early for found in _imports())
 
 
-def test_every_room_has_one_floor():
-    rooms = {_room(module) for module in _modules()}
-    homeless = {room for room in rooms if sum(room in floor for floor in FLOORS) != 1}
-    assert homeless == set()
+def test_nothing_is_loose_at_the_top():
+    assert {_package(module) for module in _modules()} == {*ORDER, "__init__", "__main__"}
+    assert {path.name for path in PACKAGE.iterdir() if path.is_file()} == {
+        "__init__.py",
+        "__main__.py",
+        "py.typed",
+    }
 
 
-@pytest.mark.parametrize("guest", DOORS)
-def test_guests_come_in_by_their_own_doors(guest):
+def test_tests_mirror_the_packages():
+    folders = {path.name for path in Path(__file__).parent.iterdir() if path.is_dir()}
+    assert folders - {"__pycache__"} <= set(ORDER)
+
+
+def test_imports_point_down():
+    rank = {package: place for place, package in enumerate(ORDER)}
     wrong = [
         str(found)
-        for found in _imports()
-        if found.name.partition(".")[0] == guest
-        and not found.for_types
-        and not DOORS[guest] & {_room(found.module), "*"}
+        for found, module in _inside()
+        if not _is_top(found.module)
+        and (_is_top(module) and _package(found.module) != "cli")
+        | (not _is_top(module) and rank[_package(module)] < rank[_package(found.module)])
     ]
     assert wrong == []
 
 
-def test_only_known_guests_come_in():
+def _circle(needs: dict[str, set[str]]) -> list[str]:
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_files_make_no_circle():
+    """Late imports and those for types count."""
+    needs: dict[str, set[str]] = {module: set() for module in _modules()}
+    for found, module in _inside():
+        if module != found.module:
+            needs[found.module].add(module)
+    assert _circle(needs) == []
+
+
+def test_folders_make_no_circle():
+    """What a folder's files import, without the folders that it lies in or that lie in it."""
+    folder = {name: path.parent.relative_to(PACKAGE) for name, path in _modules().items()}
+    needs: dict[str, set[str]] = {str(path): set() for path in folder.values()}
+    for found, module in _inside():
+        own, other = folder[found.module], folder[module]
+        if own != other and own not in other.parents and other not in own.parents:
+            needs[str(own)].add(str(other))
+    assert _circle(needs) == []
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_comes_in_by_its_packages(library):
     wrong = [
         str(found)
         for found in _imports()
-        if found.name.partition(".")[0] not in EARLY | set(DOORS) and not found.for_types
+        if found.name.partition(".")[0] == library
+        and _package(found.module) not in LIBRARIES[library]
     ]
     assert wrong == []
 
 
-def test_heavy_guests_come_late():
+def test_only_known_libraries_come_in():
+    known = EARLY | set(LIBRARIES)
+    wrong = [str(found) for found in _imports() if found.name.partition(".")[0] not in known]
+    assert wrong == []
+
+
+def test_heavy_libraries_come_late():
     wrong = []
     for found in _imports():
-        guest = found.name.partition(".")[0]
-        if found.early and not found.for_types and guest not in EARLY:
-            at_home = _room(found.module) in AT_HOME.get(guest, ())
+        library = found.name.partition(".")[0]
+        if found.early and not found.for_types and library not in EARLY:
+            at_home = AT_HEAD.get(library) == _package(found.module)
             wrong += [] if at_home else [str(found)]
     assert wrong == []
 
 
-def test_what_carries_a_heavy_guest_comes_late_as_well():
-    """A module that imports torch at its head may be imported early only by the rooms of torch."""
+def test_what_carries_torch_comes_late_as_well():
+    """A module that imports torch at its head is imported early in `networks` alone."""
     heavy = {found.module for found in _imports() if found.early and found.name[:5] == "torch"}
-    early = [(found, module) for found, module in _inside() if found.early]
+    early = [(found, m) for found, m in _inside() if found.early and not found.for_types]
     while grown := {found.module for found, module in early if module in heavy} - heavy:
         heavy |= grown
-    wrong = [module for module in heavy if _room(module) not in AT_HOME["torch"]]
-    assert wrong == []
+    assert [module for module in heavy if _package(module) != "networks"] == []
 
 
-def test_imports_point_down():
-    wrong = [str(found) for found, module in _inside() if _floor(module) > _floor(found.module)]
-    assert wrong == []
-
-
-def test_imports_make_no_circle():
-    """Late imports count, but for the index of a shelf that looks up what stands on it."""
-    needs: dict[str, set[str]] = {module: set() for module in _modules()}
-    for found, module in _inside():
-        looks_up = not found.early and module.startswith(f"{found.module}.")
-        if module != found.module and not looks_up:
-            needs[found.module].add(module)
-    free = True
-    while free:  # what needs nothing is in no circle; take it away, and look again
-        free = {module for module, needed in needs.items() if not needed}
-        needs = {module: needed - free for module, needed in needs.items() if module not in free}
-    assert needs == {}
+def test_no_file_is_too_long():
+    lines = {
+        str(path.relative_to(PACKAGE)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in PACKAGE.rglob("*.py")
+    }
+    assert {name: n for name, n in lines.items() if n > MAX_LINES} == {}
+    assert {name: n for name, n in lines.items() if name[:4] == "cli/" and n > MAX_CLI_LINES} == {}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from study import FIGURES, METRICS, interval, measured, scenario, table
 
-from hasim.experiment.run import play_time
+from hasim.experiment.run import play_time, render_scene
 from hasim.simulation.timeline import Status
 
 SCENES = range(30)

@@ -10,6 +10,8 @@ import numpy as np
 from numpy import ndarray
 
 from hasim.acoustics.scene import Scene
+from hasim.experiment.playout import as_heard
+from hasim.experiment.run import enhance
 from hasim.experiment.scenario import Scenario
 from hasim.metrics import Judged, measure_stage
 from hasim.simulation.timeline import Timeline
@@ -43,8 +45,8 @@ def scenario(number: int, **settings: object) -> Scenario:
 
 def measured(run: Scenario, scene: Scene, timeline: Timeline) -> dict[str, float]:
     """SI-SDR, SI-SIR and STOI of the sound as heard, mean over both ears."""
-    enhanced, mics = run.enhance(run, scene, timeline)
-    heard = run.as_heard(run, timeline, enhanced.output, mics)
+    enhanced, mics = enhance(run, scene, timeline)
+    heard = as_heard(run, timeline, enhanced.output, mics)
     start = round(SKIP_S * run.sample_rate_hz)
     target, noise, noisy, heard = (
         x[:, start:]

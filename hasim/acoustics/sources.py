@@ -38,7 +38,7 @@ TALKERS: tuple[Recording, ...] = (
 
 
 class BundledSource(Spec):
-    """A recording that comes with hasim (see acoustics/recordings/SOURCES.md for origin and licence)."""
+    """A recording that comes with hasim (origin and licence: acoustics/recordings/SOURCES.md)."""
 
     kind: Literal["bundled"] = "bundled"
     name: Recording = "speech_it_male"

@@ -158,25 +158,20 @@ def run(
 ) -> None:
     """Run a scenario: print the table and the verdict, leave a folder with everything."""
     ctx.ensure_object(dict)["json"] = as_json
+    import hasim as api
+    from hasim.config.diagnostics import ScenarioError
+    from hasim.config.yaml_reader import Place, Problem
     from hasim.experiment import scenario as scenarios
 
     overrides = [*(settings or ()), *(() if seed is None else (f"seed={seed}",))]
     scenario = scenarios.load(file, overrides)
-
-    from hasim import reporting as report_page
-    from hasim.experiment import result, run, save
-    from hasim.experiment.run import run
-
     try:
-        outcome = run(scenario, progress=_hush if quiet else _say)
+        outcome = api.run(scenario, out=out, progress=_hush if quiet else _say)
     except ValueError as error:
         if type(error) is not ValueError:
             raise
-        # What only the stations can see, such as a talker behind the wall.
-        problem = scenarios.Problem(scenarios.Place(str(file)), "", str(error))
-        raise diagnostics.ScenarioError([problem]) from error
-    folder = save.save(outcome, out)
-    report_page.write(folder)
+        # What only rendering can see, such as a talker behind the wall.
+        raise ScenarioError([Problem(Place(str(file)), "", str(error))]) from error
     if trace is not None:
         from hasim.reporting import perfetto as traces
 
@@ -186,12 +181,16 @@ def run(
 
         captures.write(outcome, pcapng)
     if as_json:
-        _print_json(result.summary(outcome, folder))
+        from hasim.experiment.result import summary
+
+        _print_json(summary(outcome, outcome.folder))
     else:
         from rich.console import Console
 
-        Console().print(result.table(outcome, stages=stages))
-        typer.echo(str(folder))
+        from hasim.experiment.summary import table
+
+        Console().print(table(outcome, stages=stages))
+        typer.echo(str(outcome.folder))
 
 
 @app.command(
@@ -264,6 +263,8 @@ def presets(
     from rich.box import HEAVY_HEAD
     from rich.console import Console
     from rich.table import Table
+
+    from hasim.reporting import preset_table
 
     rows, console = preset_table.sheet(shelf), Console()
     # Where columns of text would squeeze the numbers, texts follow below the table.
@@ -752,12 +753,13 @@ def compare(
 ) -> None:
     """B minus A, paired over seeds, for all points that both tables have."""
     ctx.ensure_object(dict)["json"] = as_json
+    from hasim.config.files import write_whole
     from hasim.studies import results_table, statistics
 
     with _usage():
         found = statistics.compare(results_table.read(a), results_table.read(b), _words(columns))
     if csv is not None:
-        files.write_whole(csv, statistics.csv_text(found).encode())
+        write_whole(csv, statistics.csv_text(found).encode())
     if as_json:
         _print_json({"differences": statistics.told(found)})
         return
@@ -953,13 +955,12 @@ def train(
     finally:
         log = out / "log.jsonl"
         if log.is_file():
-            from hasim.config import files
-            from hasim.reporting import figure, network_figures
+            from hasim.config.files import write_whole
+            from hasim.reporting import network_figures
+            from hasim.reporting.figure import png_bytes
 
             epochs = [json.loads(line) for line in log.read_text().splitlines()]
-            files.write_whole(
-                out / "curves.png", figure.png_bytes(network_figures.training_curves(epochs))
-            )
+            write_whole(out / "curves.png", png_bytes(network_figures.training_curves(epochs)))
     typer.echo(str(out))
 
 
@@ -1105,7 +1106,10 @@ def sensitivity(
     """Which points and weights need their bits: errors before the filter, and what is left behind
     it."""
     ctx.ensure_object(dict)["json"] = as_json
+    from hasim.config.files import write_whole
     from hasim.networks import pretrained
+    from hasim.reporting import evaluation_tables, network_figures
+    from hasim.reporting.figure import png_bytes
     from hasim.studies import bit_width
 
     (network,) = bit_width.read_networks([pretrained.file(model)])
@@ -1117,9 +1121,9 @@ def sensitivity(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         text = json.dumps(rows, indent=1, allow_nan=False) + "\n"
-        files.write_whole(out / "sensitivity.json", text.encode())
-        picture = figure.png_bytes(network_figures.sensitivity(rows))
-        files.write_whole(out / "sensitivity.png", picture)
+        write_whole(out / "sensitivity.json", text.encode())
+        picture = png_bytes(network_figures.sensitivity(rows))
+        write_whole(out / "sensitivity.png", picture)
     if as_json:
         _print_json({"model": str(model), "scenes": n, "rows": rows})
         return
@@ -1159,6 +1163,7 @@ def dynamic(
     costs how much of that: 8 bits of weights, and of activations 7 or 8."""
     ctx.ensure_object(dict)["json"] = as_json
     from hasim.networks import pretrained
+    from hasim.reporting import evaluation_tables
     from hasim.studies import bit_width
 
     networks = bit_width.read_networks(pretrained.files(model))

@@ -12,8 +12,6 @@ from typing import Any
 
 from hasim.config.yaml_reader import Node, Place, Problem, printable, shortened
 
-pass
-
 
 def explain(errors: Iterable[Any], root: Node, shape: Shape) -> list[Problem]:
     """Problems for the errors of a pydantic ValidationError on `root`, one for each key."""

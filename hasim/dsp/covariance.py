@@ -13,9 +13,6 @@ from pydantic import Field, Tag
 
 from hasim.config.spec import Spec, by_kind
 
-pass
-from hasim.nodes.blocks import MICS
-
 
 class Recursive(Spec):
     """Exponential averaging, causal; the forgetting is a time constant."""
@@ -133,14 +130,15 @@ def mean_noise(power: ndarray, update: ndarray) -> ndarray:
     return np.swapaxes(mean, 1, 2)[:, None]
 
 
-def _move_noise(speech: ndarray, noise: ndarray, power: ndarray) -> None:
+def move_noise(speech: ndarray, noise: ndarray, power: ndarray) -> None:
     """Move (ear, frame, bin, stream) from speech to noise in the last channels, in place.
 
     The covariances see the rounding noise anyway. What is wrong is only the part that the mask has
     taken for speech; no power is left negative.
     """
+    local = speech.shape[-1] - power.shape[-1]
     for stream in range(power.shape[-1]):
-        diagonal = (..., MICS + stream, MICS + stream)
+        diagonal = (..., local + stream, local + stream)
         moved = np.minimum(power[..., stream], speech[diagonal].real)
         speech[diagonal] -= moved
         noise[diagonal] += moved

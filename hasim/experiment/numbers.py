@@ -6,7 +6,7 @@ import numpy as np
 
 from hasim import metrics
 from hasim.acoustics.scene import Scene
-from hasim.experiment.run import EARS, programs
+from hasim.config.ears import EARS
 from hasim.experiment.scenario import Scenario
 from hasim.metrics import Unscored
 from hasim.simulation import energy, feasibility
@@ -21,11 +21,11 @@ def latency(scenario: Scenario, timeline: Timeline) -> Latency:
     """Where the time of every frame went."""
     window = scenario.front_end.synthesis_samples
     window_ns = window * 1_000_000_000 // scenario.sample_rate_hz
-    return decompose(timeline, programs(scenario), window_ns)
+    return decompose(timeline, scenario.programs, window_ns)
 
 
 def budget(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
-    program, _ = programs(scenario)
+    program, _ = scenario.programs
     frames_per_s = 1e9 / timeline.hop_ns
     devices = (scenario.devices.left, scenario.devices.right)
     placed = [d.placed(own) for d, own in zip(devices, _ledgers(scenario), strict=True)]
@@ -47,7 +47,7 @@ def power(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for ear, device in enumerate((scenario.devices.left, scenario.devices.right)):
         if device.power is not None:
-            program = programs(scenario)[ear]
+            program = scenario.programs[ear]
             spent = energy.ledger(timeline, ear, program, device.power, memory_bytes)
             found = energy.numbers(spent, device.battery, device.power)
             numbers |= {f"{name}_{EARS[ear]}": value for name, value in found.items()}
@@ -80,8 +80,8 @@ def delivery(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
         "airtime_share": timeline.airtime_ns / timeline.duration_ns,
     }
     if scenario.link.kind != "ideal":
-        offered = offered_kbps(programs(scenario), scenario.link, timeline.hop_ns)
-        carried = carried_kbps(programs(scenario), scenario.link, timeline.hop_ns)
+        offered = offered_kbps(scenario.programs, scenario.link, timeline.hop_ns)
+        carried = carried_kbps(scenario.programs, scenario.link, timeline.hop_ns)
         fullest = max(range(len(offered)), key=lambda medium: offered[medium] - carried[medium])
         numbers |= {
             "link_kbps": offered[fullest],
@@ -94,7 +94,7 @@ def delivery(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
 def verdict(scenario: Scenario, timeline: Timeline) -> feasibility.Verdict:
     return feasibility.judge(
         timeline,
-        programs=programs(scenario),
+        programs=scenario.programs,
         devices=(scenario.devices.left, scenario.devices.right),
         link=scenario.link,
         ledgers=_ledgers(scenario),

@@ -27,7 +27,7 @@ def as_heard(
     return sound(scenario, np.where(in_time, output, bypass[:, 0]))
 
 
-def judged(
+def signals_to_judge(
     scenario: Scenario,
     scene: Scene,
     timeline: Timeline,

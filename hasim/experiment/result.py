@@ -1,39 +1,24 @@
-"""What is kept of a run: the record in memory, the folder on disk, the JSON object on stdout.
+"""What one run gives: scores and other numbers, verdict, timeline, sound.
 
-A folder is whole or absent: everything is written beside it first and then renamed into place. It
-holds no date and no duration, so the same scenario leaves the same bytes. Waveforms are (ear,
-sample).
+Waveforms are (ear, sample).
 """
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from hasim.acoustics.audio_file import peak, wav_bytes
 from hasim.acoustics.scene import Scene
+from hasim.config.ears import EARS
 from hasim.experiment.scenario import Scenario
-from hasim.experiment.summary import table
-from hasim.reporting.notebook import PLAYER_S
-from hasim.reporting.run_figures import figures
 from hasim.simulation.device.provenance import doubts
 from hasim.simulation.feasibility import Verdict
 from hasim.simulation.latency import Fitting, Latency, band
 from hasim.simulation.timeline import Timeline
-
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["RunResult", "figures", "save", "summary", "table"]
-
-EARS = ("left", "right")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,33 +50,14 @@ class RunResult:
                 said.append(f"SI-SDR {gain:+.1f} dB {ear}")
         return f"<RunResult {', '.join(said)}>"
 
-    def _repr_html_(self) -> str:
-        """The table and the verdict, and players of the sound, all at one common level."""
-        from rich.console import Console
-
-        console = Console(record=True, width=100, file=io.StringIO())
-        console.print(table(self, stages=bool(self.stages)))
-        block = '<pre style="font-family:monospace;line-height:1.2">{code}</pre>'
-        page = [console.export_html(inline_styles=True, code_format=block)]
-        rate_hz = self.scenario.sample_rate_hz
-        heard = {name: x[:, : round(PLAYER_S * rate_hz)] for name, x in self.audio.items()}
-        gain = 0.9 / max(peak(heard.values()), 1e-9)
-        for name, waveform in heard.items():
-            sound = base64.b64encode(wav_bytes(gain * waveform, rate_hz, "PCM_16")).decode()
-            page.append(
-                f"<div>{html.escape(name)}<br>"
-                f'<audio controls preload="none" src="data:audio/wav;base64,{sound}"></audio></div>'
-            )
-        return "\n".join(page)
-
 
 def summary(result: RunResult, folder: Path | None) -> dict[str, Any]:
     """The object that `--json` prints; numbers that could not be had are None, the reason apart."""
-    return _outcome(result) | {"folder": None if folder is None else str(folder)}
+    return outcome(result) | {"folder": None if folder is None else str(folder)}
 
 
-def _outcome(result: RunResult) -> dict[str, Any]:
-    numbers: dict[str, float | None] = {name: _plain(x) for name, x in result.numbers.items()}
+def outcome(result: RunResult) -> dict[str, Any]:
+    numbers: dict[str, float | None] = {name: plain(x) for name, x in result.numbers.items()}
     numbers |= dict.fromkeys(result.unscored)
     return {
         "scenario": result.scenario.name,
@@ -121,5 +87,5 @@ def warnings(result: RunResult) -> list[str]:
     ]
 
 
-def _plain(number: float) -> float | int:
+def plain(number: float) -> float | int:
     return int(number) if isinstance(number, (int, np.integer)) else float(number)

@@ -27,7 +27,7 @@ from hasim.experiment.numbers import (
     sorted_out,
     verdict,
 )
-from hasim.experiment.playout import as_heard, cut, judged, sound
+from hasim.experiment.playout import as_heard, cut, signals_to_judge, sound
 from hasim.experiment.result import RunResult
 from hasim.experiment.scenario import Scenario
 from hasim.networks import pretrained
@@ -35,11 +35,9 @@ from hasim.nodes import Enhanced, Masks
 from hasim.nodes.exchange import Exchange
 from hasim.nodes.mask_driven import MaskDrivenNode
 from hasim.simulation import simulate
-from hasim.simulation.program import Program
 from hasim.simulation.timeline import Timeline
 
 Progress = Callable[[str], None]
-EARS = ("left", "right")
 
 
 def run(scenario: Scenario, progress: Progress = lambda _: None) -> RunResult:
@@ -72,7 +70,7 @@ def play_time(scenario: Scenario) -> Timeline:
     """Both devices and the link, without any sound."""
     rate_hz, front_end = scenario.sample_rate_hz, scenario.front_end
     return simulate.simulate(
-        programs(scenario),
+        scenario.programs,
         frames=frames_for(round(scenario.duration_s * rate_hz), front_end),
         hop_ns=front_end.hop * 1_000_000_000 // rate_hz,
         devices=(scenario.devices.left, scenario.devices.right),
@@ -80,12 +78,6 @@ def play_time(scenario: Scenario) -> Timeline:
         playout=scenario.playout,
         stream=random_streams(scenario.seed),
     )
-
-
-def programs(scenario: Scenario) -> tuple[Program, Program]:
-    """What the left and the right device have to do for every frame."""
-    program = scenario.algorithm.program(scenario.front_end, scenario.link.codec)
-    return (program, program)
 
 
 def enhance(
@@ -143,7 +135,7 @@ def judge(
         "enhanced": heard,
         "target": scene.target.full[:, 0],
     }
-    judged = judged(scenario, scene, timeline, enhanced, audio)
+    judged = signals_to_judge(scenario, scene, timeline, enhanced, audio)
     scores = metrics.measure_all(scenario.metrics, judged)
     of_stages = [m for m in scenario.metrics if m != "pesq" or scenario.scoring.stage_pesq]
     stages = {

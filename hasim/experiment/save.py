@@ -1,57 +1,59 @@
-"""A run on disk: one folder, whole or absent."""
+"""A run on disk: one folder, whole or absent.
+
+It holds no date and no duration, so the same scenario leaves the same bytes.
+"""
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
 from hasim.acoustics.audio_file import peak, wav_bytes
 from hasim.config import presets
-from hasim.config.files import _written, csv_bytes, json_bytes, swap_in, sync_folder
+from hasim.config.ears import EARS
+from hasim.config.files import csv_bytes, json_bytes, write_folder
+from hasim.experiment.result import RunResult, outcome, plain
 from hasim.experiment.scenario import Scenario, dump
-from hasim.reporting.run_figures import figures
 from hasim.simulation.latency import Latency
 from hasim.simulation.timeline import Status, Timeline
-
-if TYPE_CHECKING:
-    pass
-from hasim.experiment.result import EARS, RunResult, _outcome, _plain
 
 FULL_SCALE = 1 - 2.0**-23
 """Largest sample of a 24-bit WAV."""
 
 
-def save(result: RunResult, parent: str | Path) -> Path:
+def save(
+    result: RunResult, parent: str | Path, complete: Callable[[Path], None] = lambda _: None
+) -> Path:
     """Write the run to `parent/<name>-<12 digits of the scenario's hash>/` and return that folder.
 
-    An earlier result of the same scenario is replaced only when the new one is complete on disk.
+    `complete` may add files to the folder before it appears under its name. An earlier result of
+    the same scenario is replaced only when the new one is complete on disk.
+
     Raises OSError, saying which folder and why, where it cannot be written; nothing is left behind
     then.
     """
-    parent = Path(parent)
-    folder = parent / f"{result.scenario.name}-{result.hashes['scenario'][:12]}"
-    mark = f"{os.getpid()}-{secrets.token_hex(4)}"
-    unfinished = parent / f".{folder.name}.{mark}.new"
+    folder = Path(parent) / folder_name(result)
+
+    def fill(unfinished: Path) -> None:
+        for name, content in _files(result):
+            (unfinished / name).write_bytes(content)
+        complete(unfinished)
+
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        try:
-            for name, content in _files(result):
-                _written(unfinished / name, content)
-            sync_folder(unfinished)
-            swap_in(unfinished, folder, parent / f".{folder.name}.{mark}.old")
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        write_folder(folder, fill)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(error.errno, f"cannot write the result: {reason}", str(folder)) from error
     return folder
+
+
+def folder_name(result: RunResult) -> str:
+    """Name and identity of the run."""
+    return f"{result.scenario.name}-{result.hashes['scenario'][:12]}"
 
 
 def _origins(scenario: Scenario) -> dict[str, Any]:
@@ -69,11 +71,9 @@ def _origins(scenario: Scenario) -> dict[str, Any]:
 
 
 def _files(result: RunResult) -> Iterable[tuple[str, bytes]]:
-    from hasim.reporting import figure
-
     rate_hz = result.scenario.sample_rate_hz
     scale = min(1.0, FULL_SCALE / max(peak(result.audio.values()), FULL_SCALE))
-    stages = {tap: {n: _plain(x) for n, x in s.items()} for tap, s in result.stages.items()}
+    stages = {tap: {n: plain(x) for n, x in s.items()} for tap, s in result.stages.items()}
     manifest = {
         "schema_version": 1,
         "scenario": result.scenario.model_dump(mode="json"),
@@ -84,15 +84,13 @@ def _files(result: RunResult) -> Iterable[tuple[str, bytes]]:
         "origins": _origins(result.scenario),
     }
     yield "manifest.json", json_bytes(manifest)
-    yield "summary.json", json_bytes({"schema_version": 1, **_outcome(result), "stages": stages})
+    yield "summary.json", json_bytes({"schema_version": 1, **outcome(result), "stages": stages})
     yield "scenario.yaml", dump(result.scenario).encode()
     yield "frames.csv", _frame_table(result.timeline, result.latency)
     yield "steps.csv", _step_table(result.timeline)
     yield "packets.csv", _packet_table(result.timeline)
     for name, waveform in result.audio.items():
         yield f"{name}.wav", wav_bytes(scale * waveform, rate_hz, "PCM_24")
-    for name, figure in figures(result).items():
-        yield f"figures/{name}.png", figure.png_bytes(figure)
 
 
 def _frame_table(timeline: Timeline, latency: Latency | None) -> bytes:

@@ -37,7 +37,7 @@ from hasim.nodes.mask_driven import MaskDrivenNode
 from hasim.simulation.device.device import DevicesSpec
 from hasim.simulation.link.traffic import ConstantRate, LinkSpec, offered_kbps
 from hasim.simulation.playout_spec import PlayoutSpec
-from hasim.simulation.program import Compute
+from hasim.simulation.program import Compute, Program
 
 SCHEMA_VERSION = 1
 
@@ -69,9 +69,8 @@ class Scenario(Spec):
     def _parts_go_together(self) -> Self:
         """A rhythm of the link that no payload of this algorithm can follow is a mistake, and so is
         an answer to overload that the algorithm does not know."""
-        program = self.algorithm.program(self.front_end, self.link.codec)
-        offered_kbps((program, program), self.link, self.hop_ns)
-        steps = [step for step in program if isinstance(step, Compute)]
+        offered_kbps(self.programs, self.link, self.hop_ns)
+        steps = [step for step in self.programs[0] if isinstance(step, Compute)]
         mistakes = []
         for ear in ("left", "right"):
             overload = getattr(self.devices, ear).overload
@@ -97,6 +96,17 @@ class Scenario(Spec):
         if mistakes:
             raise ValueError("; ".join(mistakes))
         return self
+
+    @property
+    def programs(self) -> tuple[Program, Program]:
+        """What the left and the right device have to do for every frame."""
+        program = self.algorithm.program(self.front_end, self.link.codec)
+        return (program, program)
+
+    @property
+    def samples(self) -> int:
+        """Length of the sound."""
+        return round(self.duration_s * self.sample_rate_hz)
 
     @property
     def hop_ns(self) -> int:

@@ -67,11 +67,11 @@ def available_from(timeline: Timeline, deliveries: Deliveries) -> ndarray:
     return np.where(never, NEVER, first)
 
 
-def best(packets: ndarray, copies: ndarray, fates: Arrivals) -> tuple[ndarray, ndarray]:
+def best_of(packets: ndarray, copies: ndarray, fates: Arrivals) -> tuple[ndarray, ndarray]:
     """Packets (ear, stream, packet, number) as known soonest, silent where never; since when."""
     known = np.minimum(fates.known, fates.copy_known)
-    best = np.where((fates.known <= fates.copy_known)[:, None, :, None], packets, copies)
-    return best * (known < NEVER)[:, None, :, None], known
+    best_of = np.where((fates.known <= fates.copy_known)[:, None, :, None], packets, copies)
+    return best_of * (known < NEVER)[:, None, :, None], known
 
 
 def update_frames(known: ndarray, update: ndarray, every: int) -> tuple[ndarray, ndarray]:

@@ -16,7 +16,7 @@ from numpy import ndarray
 
 from hasim.dsp import fractional_delay
 from hasim.dsp.stft import FrontEndSpec, analyse, analysis_window, synthesise
-from hasim.nodes.arrivals import NEVER, Arrivals, arrivals, best
+from hasim.nodes.arrivals import NEVER, Arrivals, arrivals, best_of
 from hasim.simulation.link.codecs import Allocated, Codec, CodecSpec
 from hasim.simulation.timeline import Deliveries, Timeline
 
@@ -213,7 +213,7 @@ class Exchange:
         signal = np.swapaxes(filled, -1, -2)
         if not late:
             return Received(signal, arrived, signal, np.where(arrived, fates.due, NEVER))
-        lesson, known = best(packets, copies, fates)
+        lesson, known = best_of(packets, copies, fates)
         return Received(signal, arrived, np.swapaxes(lesson, -1, -2), known)
 
     def _frames_of_hops(
@@ -242,7 +242,7 @@ class Exchange:
             signal += np.swapaxes(np.fft.rfft(padded), -1, -2)
         if not late:
             return Received(signal, arrived, signal, np.where(arrived, fates.due, NEVER))
-        best, known = best(packets, copies, fates)
+        best, known = best_of(packets, copies, fates)
         lesson = self._analysed(best)
         first = known.copy()
         for earlier in range(1, -(-self.front_end.window // hop)):

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from hasim.config.spec import Spec
 from hasim.dsp import covariance, wiener_filters
-from hasim.dsp.covariance import CovarianceSpec, Recursive, _move_noise, mean_noise, recursive_noise
+from hasim.dsp.covariance import CovarianceSpec, Recursive, mean_noise, move_noise, recursive_noise
 from hasim.dsp.oracle_masks import OracleMask
 from hasim.dsp.stft import FrontEndSpec
 from hasim.dsp.wiener_filters import FilterName
@@ -174,7 +174,7 @@ class MaskDrivenNode(Spec):
             speech, noise = covariance.utterance(channels, mask, update, spec.mask_power)
             if remote_noise is not None:
                 power = remote_noise * mask[:, None] ** spec.mask_power
-                _move_noise(speech, noise, mean_noise(power, update))
+                move_noise(speech, noise, mean_noise(power, update))
             return solve(speech, noise)
         frames = channels.shape[-1]
         channels, mask, update = (x[..., :: spec.every] for x in (channels, mask, update))
@@ -205,7 +205,7 @@ class MaskDrivenNode(Spec):
             if remote_noise is not None:
                 power = remote_noise[..., block] * mask[:, None, :, block] ** spec.mask_power
                 coded = recursive_noise(power, forgetting, update[:, block], coded)
-                _move_noise(speech, noise, coded)
+                move_noise(speech, noise, coded)
             weights.append(solve(speech, noise))
         result = np.concatenate(weights, axis=1)
         if learnt is not None:

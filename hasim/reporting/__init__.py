@@ -24,7 +24,7 @@ from hasim.studies.results_table import FILE as SWEEP_FILE
 NAME = "report.html"
 
 
-def write(folder: str | Path, out: Path | None = None) -> Path:
+def write(folder: str | Path, out: Path | None = None, name: str | None = None) -> Path:
     """Write the page of a run or a sweep to `out`, or into its folder; return where it is.
 
     Raises:
@@ -33,20 +33,20 @@ def write(folder: str | Path, out: Path | None = None) -> Path:
         ScenarioError: the folder's scenario is not one of this hasim.
     """
     path = out or Path(folder) / NAME
-    content = page(folder).encode()
+    content = page(folder, name).encode()
     if path.is_dir() or not path.parent.is_dir():
         raise InputError(f"{path}: {'a folder' if path.is_dir() else 'its folder does not exist'}")
     write_whole(path, content)
     return path
 
 
-def page(folder: str | Path) -> str:
+def page(folder: str | Path, name: str | None = None) -> str:
     """The page of a run or a sweep as text; raises as `write` does."""
     folder = Path(folder)
     if (folder / SWEEP_FILE).is_file():
         return _rendered("sweep", sweep_page.told(folder))
     if (folder / run_page.MANIFEST).is_file():
-        return _rendered("run", run_page.told(folder))
+        return _rendered("run", run_page.told(folder, name or folder.resolve().name))
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     raise InputError(

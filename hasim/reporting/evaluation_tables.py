@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hasim.experiment.run import EARS
-from hasim.studies.evaluate import EARS, NOISY, OUTPUT
+from hasim.config.ears import EARS
+from hasim.studies.evaluate import NOISY, OUTPUT
 
 if TYPE_CHECKING:
     pass
@@ -37,7 +37,7 @@ def by_step(told: Mapping[str, Any]) -> Table:
     for (algorithm, masks, step), means in found.items():
         cells = []
         for metric in columns:
-            sides = [means.get(f"{metric}{ear}") for ear in EARS[:2]]
+            sides = [means.get(f"{metric}{ear}") for ear in EARS]
             digits = TITLES[metric][1]
             cells.append(" ".join("-" if v is None else f"{v:.{digits}f}" for v in sides))
         lines.append([_who(algorithm, masks), "" if step == NOISY else step, *cells])

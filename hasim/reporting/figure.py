@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-from hasim.reporting.run_figures import EARS
+from hasim.config.ears import EARS
 
 EAR_COLOURS = ("#0072B2", "#D55E00")
 

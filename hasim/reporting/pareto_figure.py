@@ -12,12 +12,21 @@ import numpy as np
 from numpy import ndarray
 
 from hasim.config.files import write_whole
-from hasim.studies.pareto import Front, front
+from hasim.studies.pareto import Front
 from hasim.studies.statistics import in_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-from hasim.reporting.figure import GREY, INK, LOST_COLOUR, column_label, line_handle, new_figure
+from hasim.reporting.figure import (
+    GREY,
+    INK,
+    LOST_COLOUR,
+    column_label,
+    line_handle,
+    new_figure,
+    png_bytes,
+    vector_bytes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,16 +40,14 @@ def save(front: Front, folder: Path) -> list[Path]:
 
     Files are called by the objectives.
     """
-    from hasim.reporting import figure, pareto_figure
-
     folder.mkdir(parents=True, exist_ok=True)
     columns = [objective.column.rpartition(".")[2] for objective in front.objectives]
     name = "-".join(columns)
-    figure = pareto_figure.front(front)
+    figure = draw(front)
     contents = {
-        "png": figure.png_bytes(figure, dpi=300),
-        "svg": figure.vector_bytes(figure, "svg"),
-        "pdf": figure.vector_bytes(figure, "pdf"),
+        "png": png_bytes(figure, dpi=300),
+        "svg": vector_bytes(figure, "svg"),
+        "pdf": vector_bytes(figure, "pdf"),
         "csv": csv_text(front).encode(),
     }
     paths = []
@@ -124,7 +131,7 @@ def _yes(flag: Any) -> str:
     return "true" if flag else "false"
 
 
-def front(front: Front) -> Figure:
+def draw(front: Front) -> Figure:
     """All points of a sweep in two objectives; those with the best means joined, the beaten faint.
 
     For one column of a two-column page (3.5 inches). Crosses do not fit their device or link; bars

@@ -21,7 +21,8 @@ from hasim.simulation.timeline import Timeline
 if TYPE_CHECKING:
     from hasim.experiment.result import RunResult
 
-EARS = ("left", "right")
+from hasim.config.ears import EARS
+
 LINK = 3
 CORE, RADIO, ACCELERATOR = 1, 2, 3  # threads of an ear
 

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any
 
-if TYPE_CHECKING:
-    LinkPreset: TypeAlias = str
-    LossPreset: TypeAlias = str
-else:
-    LinkPreset, LossPreset = Literal[names("links")], Literal[names("losses")]
 from hasim.config.presets import Preset, Shelf, load, names
 
 

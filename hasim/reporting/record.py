@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hasim.config.ears import EARS
 from hasim.config.spec import InputError
 from hasim.experiment.scenario import Scenario
 from hasim.simulation.program import Compute
 
-EARS = ("left", "right")
 TICK_NS = 100
 FATES = ("on_time", "late", "lost", "not_sent")
 MAX_FRAMES = 20_000

@@ -40,8 +40,32 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-EARS = ("left", "right")
+from hasim.config.ears import EARS
+
 PACKET_COLOUR = "#d0d0d0"
+
+
+def figures(result: RunResult) -> dict[str, Figure]:
+    """File name without ending -> figure."""
+    rate_hz, room = result.scenario.sample_rate_hz, result.scenario.scene.room
+    named = {"noisy": "noisy", "enhanced": "enhanced", "target": "clean"}
+    drawn = {
+        "scene": scene_from_above(
+            result.scene.positions_m,
+            None if result.scene.t60_s is None else room.size_m,
+            room.heading_deg,
+        ),
+        "spectrograms": spectrograms({named[name]: result.audio[name] for name in named}, rate_hz),
+        "first_frames": first_frames(result.timeline),
+        "load": load(result.timeline),
+    }
+    if result.masks:
+        drawn["masks"] = masks(result.masks, result.timeline.hop_ns / 1e9, rate_hz)
+    if "latency_ms" in result.numbers:
+        drawn["comb"] = comb(result.numbers["latency_ms"])
+    if result.timeline.channels:
+        drawn["link_loss"] = link_loss(result.timeline)
+    return drawn
 
 
 def scene_from_above(
@@ -425,30 +449,3 @@ def _mark_packets(axes: Axes, packets: ndarray, height: float) -> None:
             axes.plot(
                 [end_ms, packet["arrived_ns"] / 1e6], [height, height], color=GREY, linewidth=1
             )
-
-
-def figures(result: RunResult) -> dict[str, Figure]:
-    """File name without ending -> figure."""
-    from hasim.reporting import run_figures
-
-    rate_hz, room = result.scenario.sample_rate_hz, result.scenario.scene.room
-    named = {"noisy": "noisy", "enhanced": "enhanced", "target": "clean"}
-    drawn = {
-        "scene": run_figures.scene_from_above(
-            result.scene.positions_m,
-            None if result.scene.t60_s is None else room.size_m,
-            room.heading_deg,
-        ),
-        "spectrograms": run_figures.spectrograms(
-            {named[name]: result.audio[name] for name in named}, rate_hz
-        ),
-        "first_frames": run_figures.first_frames(result.timeline),
-        "load": run_figures.load(result.timeline),
-    }
-    if result.masks:
-        drawn["masks"] = run_figures.masks(result.masks, result.timeline.hop_ns / 1e9, rate_hz)
-    if "latency_ms" in result.numbers:
-        drawn["comb"] = run_figures.comb(result.numbers["latency_ms"])
-    if result.timeline.channels:
-        drawn["link_loss"] = run_figures.link_loss(result.timeline)
-    return drawn

@@ -17,6 +17,7 @@ from numpy import ndarray
 
 from hasim.acoustics.audio_file import read_audio
 from hasim.config.diagnostics import ScenarioError
+from hasim.config.ears import EARS
 from hasim.config.spec import InputError
 from hasim.experiment.scenario import Scenario, dump, from_mapping
 from hasim.experiment.summary import COMPARED, PER_EAR
@@ -25,7 +26,7 @@ from hasim.reporting.settings import number, settings
 from hasim.simulation.energy import COMPONENTS
 
 MANIFEST = "manifest.json"
-EARS = ("left", "right")
+
 HEARD = {"noisy": "noisy", "enhanced": "enhanced", "target": "clean"}
 """Sound file -> what the page calls it."""
 LISTEN_S = 30.0
@@ -41,7 +42,7 @@ FIGURES = {
 Numbers = Mapping[str, float | None]
 
 
-def told(folder: Path) -> dict[str, Any]:
+def told(folder: Path, name: str) -> dict[str, Any]:
     """Everything that the template of a run asks for.
 
     Raises:
@@ -83,7 +84,7 @@ def told(folder: Path) -> dict[str, Any]:
             "versions": sorted(manifest["versions"].items()),
             "hashes": sorted(manifest["hashes"].items()),
             "yaml": dump(scenario),
-            "command": f"hasim run {shlex.quote(folder.resolve().name)}/scenario.yaml --out again",
+            "command": f"hasim run {shlex.quote(name)}/scenario.yaml --out again",
         }
     except (InputError, ScenarioError):
         raise

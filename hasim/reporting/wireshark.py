@@ -25,7 +25,8 @@ from hasim.simulation.timeline import Status, Timeline
 if TYPE_CHECKING:
     from hasim.experiment.result import RunResult
 
-EARS = ("left", "right")
+from hasim.config.ears import EARS
+
 Octets = Callable[[str, int, int], int]
 """(channel, sender, piece) -> octets on the air."""
 LINKTYPE_USER0 = 147

@@ -17,9 +17,10 @@ import numpy as np
 from numpy import ndarray
 
 from hasim.acoustics.scene import Scene
+from hasim.config.ears import EARS
 from hasim.config.spec import InputError
 from hasim.dsp.stft import analysis_window
-from hasim.experiment.run import EARS, enhance, judge, play_time, render_scene
+from hasim.experiment.run import enhance, judge, play_time, render_scene
 from hasim.experiment.scenario import Scenario, replace
 from hasim.nodes import Enhanced
 from hasim.simulation.timeline import Timeline

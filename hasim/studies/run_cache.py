@@ -27,7 +27,7 @@ from numpy import ndarray
 from hasim.acoustics.scene import Image, Scene
 from hasim.config.disk_cache import Arrays, content_hash, default_folder, fetch, file_hash
 from hasim.config.spec import Spec
-from hasim.experiment.run import mask_source, play_time, programs, render_scene
+from hasim.experiment.run import mask_source, play_time, render_scene
 from hasim.experiment.scenario import Scenario
 from hasim.nodes import Masks
 from hasim.nodes.mask_driven import MaskDrivenNode
@@ -107,7 +107,7 @@ def timeline(scenario: Scenario, folder: Path, code: str) -> Timeline:
     key = content(scenario)
     for part in ("name", "scene", "metrics", "scoring", "algorithm"):
         del key[part]
-    key |= {"what": "timeline", "code": code, "programs": repr(programs(scenario))}
+    key |= {"what": "timeline", "code": code, "programs": repr(scenario.programs)}
     return _unpacked(_shared(key, lambda: _packed(play_time(scenario)), folder))
 
 

@@ -9,14 +9,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
-from hasim import reporting
+import hasim as hasim_api
 from hasim.cli.app import app
 from hasim.config.spec import InputError, LimitError
-from hasim.experiment import result, run
+from hasim.experiment import result, summary
 
 ROOT = Path(__file__).parents[2]
 NOISE_90 = str(ROOT / "scenarios" / "noise_90deg.yaml")
@@ -34,70 +35,61 @@ def _process(*words: str | Path, **options) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
 
 
-class _Stations:
-    """Stands in for the machine room and keeps what it was asked."""
+class _Api:
+    """Stands in for `hasim.run` and what prints its result, and keeps what it was asked."""
 
     def __init__(self) -> None:
-        self.scenario = self.out = self.stages = self.reported = None
+        self.scenario = self.out = self.stages = None
 
-    def run(self, scenario, progress):
-        self.scenario = scenario
+    def run(self, scenario, out, progress):
+        self.scenario, self.out = scenario, out
         progress("first step")
-        return "outcome"
+        return SimpleNamespace(folder=Path(out) / "folder")
 
-    def save(self, outcome, out):
-        self.out = out
-        return Path(out) / "folder"
-
-    def summary(self, outcome, folder):
+    def summary(self, result, folder):
         return {"scenario": self.scenario.name, "folder": str(folder)}
 
-    def write(self, folder):
-        self.reported = folder
-
-    def table(self, outcome, stages):
+    def table(self, result, stages):
         self.stages = stages
         return "the table"
 
 
 @pytest.fixture
-def stations(monkeypatch):
-    stations = _Stations()
-    monkeypatch.setattr(run, "run", stations.run)
-    for name in ("save", "summary", "table"):
-        monkeypatch.setattr(result, name, getattr(stations, name))
-    monkeypatch.setattr(reporting, "write", stations.write)
-    return stations
+def api(monkeypatch):
+    api = _Api()
+    monkeypatch.setattr(hasim_api, "run", api.run)
+    monkeypatch.setattr(result, "summary", api.summary)
+    monkeypatch.setattr(summary, "table", api.table)
+    return api
 
 
 # --- run ------------------------------------------------------------------------------------------
 
 
-def test_run_prints_the_table_and_the_folder(hasim, stations):
+def test_run_prints_the_table_and_the_folder(hasim, api):
     answer = hasim("run", NOISE_90, "--out", "somewhere")
     assert answer.exit_code == 0
     assert answer.stdout.splitlines() == ["the table", "somewhere/folder"]
-    assert stations.reported == Path("somewhere/folder")
     assert answer.stderr == "first step\n"
-    assert stations.scenario.name == "noise_90deg"
-    assert stations.stages is False
+    assert api.scenario.name == "noise_90deg"
+    assert api.stages is False
 
 
-def test_run_takes_settings_seed_and_stages(hasim, stations):
+def test_run_takes_settings_seed_and_stages(hasim, api):
     answer = hasim(
         *("run", NOISE_90, "--set", "link.rate_kbps=64", "--set", "scene.noises.0.azimuth_deg=45"),
         *("--seed", 3, "--stages", "--quiet"),
     )
     assert answer.exit_code == 0
     assert answer.stderr == ""
-    assert stations.scenario.link.rate_kbps == 64
-    assert stations.scenario.scene.noises[0].azimuth_deg == 45
-    assert stations.scenario.seed == 3
-    assert stations.stages is True
-    assert stations.out == Path("runs")
+    assert api.scenario.link.rate_kbps == 64
+    assert api.scenario.scene.noises[0].azimuth_deg == 45
+    assert api.scenario.seed == 3
+    assert api.stages is True
+    assert api.out == Path("runs")
 
 
-def test_json_is_one_document(hasim, stations):
+def test_json_is_one_document(hasim, api):
     answer = hasim("run", NOISE_90, "--json")
     assert json.loads(answer.stdout) == {"scenario": "noise_90deg", "folder": "runs/folder"}
 
@@ -116,13 +108,11 @@ def test_json_is_one_document(hasim, stations):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
 )
-def test_each_failure_has_its_exit_code_and_line(
-    hasim, stations, monkeypatch, error, code, message
-):
-    def fail(scenario, progress):
+def test_each_failure_has_its_exit_code_and_line(hasim, api, monkeypatch, error, code, message):
+    def fail(scenario, out, progress):
         raise error
 
-    monkeypatch.setattr(run, "run", fail)
+    monkeypatch.setattr(hasim_api, "run", fail)
     answer = hasim("run", NOISE_90)
     assert answer.exit_code == code
     assert answer.stdout == ""
@@ -136,14 +126,14 @@ def test_each_failure_has_its_exit_code_and_line(
         assert message in told["messages"][0]
 
 
-def test_traceback_shows_where(hasim, stations, monkeypatch):
-    monkeypatch.setattr(run, "run", lambda *_, **__: 1 / 0)
+def test_traceback_shows_where(hasim, api, monkeypatch):
+    monkeypatch.setattr(hasim_api, "run", lambda *_, **__: 1 / 0)
     answer = hasim("--traceback", "run", NOISE_90)
     assert answer.exit_code == 70
     assert "Traceback (most recent call last)" in answer.stderr
 
 
-def test_an_invalid_scenario_starts_nothing(hasim, stations, tmp_path, monkeypatch):
+def test_an_invalid_scenario_starts_nothing(hasim, api, tmp_path, monkeypatch):
     (tmp_path / "bad.yaml").write_text("link: {kbps: fast, los: 0.1}\ndevices: {rigth: {}}\n")
     monkeypatch.chdir(tmp_path)
     answer = hasim("run", "bad.yaml", "--set", "seed=x", "--json")
@@ -157,7 +147,7 @@ def test_an_invalid_scenario_starts_nothing(hasim, stations, tmp_path, monkeypat
         "--set: seed: not a whole number (got 'x'); "
         "must be a whole number from 0 to 9223372036854775807",
     ]
-    assert stations.scenario is None
+    assert api.scenario is None
     assert os.listdir(tmp_path) == ["bad.yaml"]
 
 

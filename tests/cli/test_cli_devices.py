@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 
 from hasim.cli.app import app
 from hasim.config import presets
-from hasim.experiment import result
 
 
 @pytest.fixture
@@ -56,8 +55,7 @@ def test_fit_prints_a_matrix_or_json(hasim):
     assert [cell["fits"] for cell in cells] == [False, True]
 
 
-def test_a_run_leaves_trace_and_capture_and_can_be_explained(hasim, tmp_path, monkeypatch):
-    monkeypatch.setattr(result, "figures", lambda _: {})
+def test_a_run_leaves_trace_and_capture_and_can_be_explained(hasim, tmp_path):
     (tmp_path / "short.yaml").write_text(
         "name: short\nduration_s: 0.5\nmetrics: [si_sdr]\nscoring: {skip_s: 0}\n"
         "scene: {room: {t60_s: 0}, head: {kind: free_field}}\n"

@@ -16,8 +16,7 @@ from typer.testing import CliRunner
 from hasim.cli.app import app
 from hasim.config.diagnostics import ScenarioError
 from hasim.config.spec import InputError
-from hasim.experiment import run
-from hasim.experiment.run import enhance, mask_source, programs, render_scene, run
+from hasim.experiment.run import enhance, mask_source, render_scene, run
 from hasim.experiment.scenario import load, replace
 from hasim.networks.compact_mn_dnn import CompactMnDnnSpec
 from hasim.networks.mask_estimator import estimator, networks
@@ -84,7 +83,7 @@ def test_cost_prints_what_the_paper_prints(hasim) -> None:
 
 def test_cost_counts_the_rest_of_the_frame_as_a_run_does(hasim) -> None:
     rows = {row["name"]: row for row in json.loads(hasim("cost", "--json").stdout)["rows"]}
-    program, _ = programs(load(NOISE_90))
+    program, _ = load(NOISE_90).programs
     assert rows["mn_tango"]["signal"]["covariance"] == sum(
         step.macs for step in program if getattr(step, "name", "").startswith("covariance")
     )

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hasim.experiment import run
 from hasim.experiment.run import enhance, judge, play_time, render_scene, run
 from hasim.experiment.scenario import Scenario, load, replace
 

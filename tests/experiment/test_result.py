@@ -15,10 +15,10 @@ import pytest
 import soundfile
 from rich.console import Console
 
-from hasim.experiment import result as results
-from hasim.experiment.result import summary, table
+from hasim.experiment.result import summary
 from hasim.experiment.save import FULL_SCALE, save
 from hasim.experiment.scenario import load, replace
+from hasim.experiment.summary import table
 from hasim.simulation.feasibility import Verdict
 from tests.example_run import example_result
 
@@ -32,15 +32,7 @@ FILES = {
     "noisy.wav",
     "enhanced.wav",
     "target.wav",
-    *(f"figures/{n}.png" for n in ("scene", "spectrograms", "first_frames", "load", "masks")),
-    *(f"figures/{n}.png" for n in ("comb", "link_loss")),
 }
-
-
-@pytest.fixture
-def no_figures(monkeypatch):
-    """Figures have tests of their own and take most of the time."""
-    monkeypatch.setattr(results, "figures", lambda result: {})
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -71,7 +63,7 @@ def test_the_folder_holds_everything_and_the_same_bytes_each_time(tmp_path):
     assert tree(first) == tree(second)
 
 
-def test_summary_holds_null_and_the_reason_where_there_is_no_number(tmp_path, no_figures):
+def test_summary_holds_null_and_the_reason_where_there_is_no_number(tmp_path):
     folder = save(example_result(), tmp_path)
     kept = json.loads((folder / "summary.json").read_text())
     assert kept["scenario"] == "example"
@@ -91,14 +83,14 @@ def test_summary_holds_null_and_the_reason_where_there_is_no_number(tmp_path, no
     assert kept["warnings"] == []
 
 
-def test_nan_never_reaches_the_disk(tmp_path, no_figures):
+def test_nan_never_reaches_the_disk(tmp_path):
     sick = dataclasses.replace(example_result(), numbers={"latency_ms": float("nan")})
     with pytest.raises(ValueError, match="not JSON compliant"):
         save(sick, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_scenario_as_resolved_can_be_run_again(tmp_path, no_figures):
+def test_scenario_as_resolved_can_be_run_again(tmp_path):
     folder = save(example_result(), tmp_path)
     assert load(folder / "scenario.yaml") == example_result().scenario
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -106,7 +98,7 @@ def test_scenario_as_resolved_can_be_run_again(tmp_path, no_figures):
     assert (manifest["seed"], manifest["versions"]) == (3, {"hasim": "0.1.0"})
 
 
-def test_where_the_devices_numbers_come_from_is_kept_with_them(tmp_path, no_figures):
+def test_where_the_devices_numbers_come_from_is_kept_with_them(tmp_path):
     example = example_result()
     left = {"preset": "ref-stm32u575-160", "ram_kb": 500}
     scenario = replace(
@@ -140,7 +132,7 @@ def test_the_table_shows_devices_power_and_cell():
     assert "open fitting: too long, closed: too long" in shown
 
 
-def test_step_table_has_every_computation(tmp_path, no_figures):
+def test_step_table_has_every_computation(tmp_path):
     timeline = example_result(10).timeline
     kept = rows(save(example_result(10), tmp_path) / "steps.csv")
     assert len(kept) == len(timeline.steps) == 120
@@ -154,7 +146,7 @@ def test_step_table_has_every_computation(tmp_path, no_figures):
     }
 
 
-def test_sound_keeps_its_level_and_is_rounded_to_24_bits(tmp_path, no_figures):
+def test_sound_keeps_its_level_and_is_rounded_to_24_bits(tmp_path):
     result = example_result()
     folder = save(result, tmp_path)
     for name, waveform in result.audio.items():
@@ -165,7 +157,7 @@ def test_sound_keeps_its_level_and_is_rounded_to_24_bits(tmp_path, no_figures):
     assert json.loads((folder / "manifest.json").read_text())["audio"]["scaled_by"] == 1.0
 
 
-def test_sound_beyond_full_scale_is_scaled_by_one_factor_for_all(tmp_path, no_figures):
+def test_sound_beyond_full_scale_is_scaled_by_one_factor_for_all(tmp_path):
     result = example_result(loud=20.0)
     folder = save(result, tmp_path)
     scale = json.loads((folder / "manifest.json").read_text())["audio"]["scaled_by"]
@@ -177,7 +169,7 @@ def test_sound_beyond_full_scale_is_scaled_by_one_factor_for_all(tmp_path, no_fi
         assert np.max(np.abs(heard.T - scale * waveform)) <= 2.0**-23
 
 
-def test_frame_table_has_a_row_per_ear_and_frame(tmp_path, no_figures):
+def test_frame_table_has_a_row_per_ear_and_frame(tmp_path):
     folder = save(example_result(frames=80), tmp_path)
     frames = rows(folder / "frames.csv")
     assert [(row["ear"], row["frame"]) for row in (frames[0], frames[80])] == [
@@ -194,7 +186,7 @@ def test_frame_table_has_a_row_per_ear_and_frame(tmp_path, no_figures):
     assert frames[80 + 70]["reference_status"] == "late"
 
 
-def test_skipped_frames_are_empty_in_the_frame_table(tmp_path, no_figures):
+def test_skipped_frames_are_empty_in_the_frame_table(tmp_path):
     result = example_result()
     finished = result.timeline.finished_ns.copy()
     finished[1, 5] = -1
@@ -205,7 +197,7 @@ def test_skipped_frames_are_empty_in_the_frame_table(tmp_path, no_figures):
     assert row["heard"] == "false"
 
 
-def test_packet_table_has_a_row_per_packet(tmp_path, no_figures):
+def test_packet_table_has_a_row_per_packet(tmp_path):
     result = example_result()
     packets = rows(save(result, tmp_path) / "packets.csv")
     assert len(packets) == len(result.timeline.packets) == 200
@@ -215,7 +207,7 @@ def test_packet_table_has_a_row_per_packet(tmp_path, no_figures):
     assert {row["sender"] for row in packets} == {"left", "right"}
 
 
-def test_a_new_result_replaces_the_old_one_whole(tmp_path, no_figures):
+def test_a_new_result_replaces_the_old_one_whole(tmp_path):
     old = save(example_result(seed=1), tmp_path)
     (old / "leftover").touch()
     new = save(example_result(seed=2), tmp_path)
@@ -229,7 +221,7 @@ def test_a_new_result_replaces_the_old_one_whole(tmp_path, no_figures):
     ("call", "number"), [*(("fsync", n) for n in range(9)), *(("rename", n) for n in range(3))]
 )
 def test_a_failure_at_any_write_leaves_the_old_result_and_nothing_else(
-    tmp_path, no_figures, monkeypatch, call, number
+    tmp_path, monkeypatch, call, number
 ):
     """The disk is full at the n-th file, at the folder, or at any rename of the exchange."""
     folder = save(example_result(seed=1), tmp_path)
@@ -250,7 +242,7 @@ def test_a_failure_at_any_write_leaves_the_old_result_and_nothing_else(
     assert tree(folder) == before
 
 
-def test_another_run_of_the_same_scenario_may_be_saving_too(tmp_path, no_figures, monkeypatch):
+def test_another_run_of_the_same_scenario_may_be_saving_too(tmp_path, monkeypatch):
     """It takes the old folder aside just when this run has found that in its way."""
     folder = save(example_result(seed=1), tmp_path)
     rename = Path.rename
@@ -265,7 +257,7 @@ def test_another_run_of_the_same_scenario_may_be_saving_too(tmp_path, no_figures
     assert tree(folder) == tree(save(example_result(seed=2), tmp_path / "other"))
 
 
-def test_a_parent_that_cannot_be_a_folder_is_named(tmp_path, no_figures):
+def test_a_parent_that_cannot_be_a_folder_is_named(tmp_path):
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(OSError, match="cannot write the result") as caught:
         save(example_result(), tmp_path / "runs")
@@ -311,12 +303,8 @@ def test_table_does_without_any_number():
     assert "fits" in printed(bare, width=40)
 
 
-def test_it_shows_itself_tersely_and_in_a_notebook():
+def test_it_shows_itself_tersely():
     result = example_result()
     assert repr(result) == (
         "<RunResult example, fits, 44.0 ms, SI-SDR +6.5 dB left, SI-SDR +9.2 dB right>"
     )
-    page = result._repr_html_()
-    assert page.count("<audio controls") == 3
-    assert "SI-SDR" in page
-    assert "does not fit" not in page

@@ -387,7 +387,7 @@ def test_short_rehearsal_finds_what_the_long_one_finds(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = play(program, frames=400)
-    monkeypatch.setattr(simulate, "_settled", lambda *_: 0)
+    monkeypatch.setattr(automatic_waits, "_settled", lambda *_: 0)
     long = play(program, frames=400)
     assert (short.wait_ns, short.playout_delay_ns) == (long.wait_ns, long.playout_delay_ns)
 
@@ -396,7 +396,9 @@ def test_rehearsal_that_does_not_repeat_proves_nothing(monkeypatch: pytest.Monke
     """Told a wrong period, it sees that the frames differ, and plays all of them."""
     seen = []
     settled = automatic_waits._settled
-    monkeypatch.setattr(simulate, "_settled", lambda *run: seen.append(settled(*run)) or seen[-1])
+    monkeypatch.setattr(
+        automatic_waits, "_settled", lambda *run: seen.append(settled(*run)) or seen[-1]
+    )
     program = (*raw_exchange(), work(5.0, "solve", every=7))
     right = play(program, frames=400)
     assert min(seen) > 0

@@ -20,7 +20,6 @@ from typer.testing import CliRunner
 from hasim.cli.app import app
 from hasim.config.diagnostics import ScenarioError
 from hasim.config.spec import InputError, LimitError
-from hasim.experiment import run
 from hasim.experiment.run import enhance, play_time, render_scene, run
 from hasim.studies import axes, results_table, run_cache
 from hasim.studies import sweep as sweeps
@@ -200,13 +199,13 @@ def test_nothing_is_done_twice(tiny, tmp_path):
 def test_points_share_scenes_and_timelines(tiny, tmp_path, monkeypatch):
     asked = {"render_scene": 0, "play_time": 0}
     for name in asked:
-        honest = getattr(run, name)
+        honest = getattr(run_cache, name)
 
         def counting(scenario, name=name, honest=honest):
             asked[name] += 1
             return honest(scenario)
 
-        monkeypatch.setattr(run, name, counting)
+        monkeypatch.setattr(run_cache, name, counting)
     sweeps.sweep(axes.plan(tiny, over=OVER, seeds=2), tmp_path / "out")
     # 2 seeds; 2 packet sizes and 2 seeds, whatever mu is
     assert asked == {"render_scene": 2, "play_time": 4}
@@ -312,7 +311,7 @@ def test_what_comes_from_disk_is_what_went_there(tiny, tmp_path, monkeypatch, pa
     run_cache._recent.clear()
     shared(scenario, tmp_path, "code")
     run_cache._recent.clear()
-    monkeypatch.setattr(run, compute.__name__, None)
+    monkeypatch.setattr(run_cache, compute.__name__, None)
     kept = shared(scenario, tmp_path, "code")
     assert _same(kept, fresh)
     if part == "scene":
@@ -389,11 +388,11 @@ def test_what_breaks_in_a_run_is_a_row_until_it_is_cured(tiny, tmp_path, monkeyp
             raise ZeroDivisionError("mu is\ntwo")
         return honest(scenario, *parts)
 
-    monkeypatch.setattr(run, "enhance", break_down)
+    monkeypatch.setattr(sweeps, "enhance", break_down)
     assert sweeps.sweep(plan, tmp_path / "out").failed == 1
     table = (tmp_path / "out" / "results.csv").read_text().splitlines()
     assert table[2].startswith("2,3,failed,ZeroDivisionError: mu is two,")
-    monkeypatch.setattr(run, "enhance", honest)
+    monkeypatch.setattr(sweeps, "enhance", honest)
     assert sweeps.sweep(plan, tmp_path / "out", retry_failed=True).failed == 0
     assert "failed" not in (tmp_path / "out" / "results.csv").read_text()
 
@@ -501,7 +500,7 @@ def test_a_signal_that_python_drops_stops_the_sweep_at_the_next_row(tiny, tmp_pa
             os.kill(os.getpid(), signal.SIGINT)
 
     honest = play_time
-    monkeypatch.setattr(run, "play_time", lambda scenario: (Dying(), honest(scenario))[1])
+    monkeypatch.setattr(run_cache, "play_time", lambda scenario: (Dying(), honest(scenario))[1])
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         answer = _hasim("sweep", tiny, "--seeds", 5, "--jobs", 1, "--out", tmp_path / "out")
