@@ -119,7 +119,7 @@ def _commands(path: Path) -> Iterator[list[str]]:
 
 def _understood(words: list[str]) -> None:
     """Parse a command without running it."""
-    command: Any = typer.main.get_command(app.app)
+    command: Any = typer.main.get_command(app)
     while hasattr(command, "commands"):
         name, *words = words
         command = command.commands[name]
@@ -184,7 +184,7 @@ def test_the_reference_tells_bounds_units_and_kinds():
 
 
 def test_the_help_is_grouped_and_every_command_has_an_example():
-    front_door: Any = typer.main.get_command(app.app)
+    front_door: Any = typer.main.get_command(app)
     reference = _reference()
     for name, command in front_door.commands.items():
         assert command.rich_help_panel, f"{name}: stands in no group"

@@ -208,7 +208,7 @@ def report(
     ] = None,
 ) -> None:
     """Make one HTML page to look at, listen to and pass on; it opens without network."""
-    from hasim import reporting as report_page
+    from hasim.reporting import page as report_page
 
     typer.echo(str(report_page.write(folder, out)))
 

@@ -16,8 +16,7 @@ from typing import Any
 
 from hasim.config.ears import EARS
 from hasim.config.spec import InputError
-from hasim.experiment import scenario
-from hasim.experiment.scenario import Scenario
+from hasim.experiment.scenario import Scenario, from_mapping
 from hasim.simulation.device.device import DeviceSpec, Resource
 from hasim.simulation.device.memory import Ledger, Region
 from hasim.simulation.latency import BANDS, band
@@ -27,12 +26,12 @@ from hasim.simulation.program import Compute, Program, Receive
 Row = dict[str, str]
 
 
-def explain(folder: str | Path) -> list[str]:
+def explain(folder: str | Path, scenario: Scenario | None = None) -> list[str]:
     """The verdict's reasons one by one, each with the arithmetic or the frame behind it.
 
-    Raises InputError where the folder is not that of a run.
+    `scenario` None: the one in the folder. Raises InputError where the folder is not that of a run.
     """
-    run = _Run(Path(folder))
+    run = _Run(Path(folder), scenario)
     verdict = run.summary["verdict"]
     fits = "fits" if verdict["feasible"] else "does not fit"
     lines = [f"{run.summary['scenario']}: {fits}"]
@@ -53,6 +52,7 @@ class _Run:
     """The files of a run."""
 
     folder: Path
+    known_scenario: Scenario | None = None
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -60,16 +60,17 @@ class _Run:
 
     @cached_property
     def scenario(self) -> Scenario:
-        manifest = json.loads(self._text("manifest.json"))
-        return scenario.from_mapping(manifest["scenario"])
+        if self.known_scenario is not None:
+            return self.known_scenario
+        return from_mapping(json.loads(self._text("manifest.json"))["scenario"])
 
     @property
     def program(self) -> Program:
-        return self.scenario.algorithm.program(self.scenario.front_end, self.scenario.link.codec)
+        return self.scenario.programs[0]
 
     @property
     def hop_ns(self) -> int:
-        return self.scenario.front_end.hop * 1_000_000_000 // self.scenario.sample_rate_hz
+        return self.scenario.hop_ns
 
     @cached_property
     def frames(self) -> dict[tuple[str, int], Row]:

@@ -94,7 +94,7 @@ def new_figure(width_in: float, height_in: float) -> Figure:
     return figure
 
 
-def image(
+def draw_image(
     axes: Axes, values: ndarray, duration_s: float, sample_rate_hz: int, limits: tuple[float, float]
 ) -> Any:
     return axes.imshow(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hasim import reporting
 from hasim.experiment.result import RunResult
 from hasim.experiment.save import folder_name, save
-from hasim.reporting import notebook  # noqa: F401  a result in a notebook shows its table
+from hasim.reporting import notebook, page  # noqa: F401  a result in a notebook shows its table
 from hasim.reporting.figure import png_bytes
 from hasim.reporting.run_figures import figures
 
@@ -22,6 +21,7 @@ def write_run(result: RunResult, parent: str | Path) -> Path:
         (unfinished / "figures").mkdir()
         for name, figure in figures(result).items():
             (unfinished / "figures" / f"{name}.png").write_bytes(png_bytes(figure))
-        reporting.write(unfinished, name=folder_name(result))
+        text = page.of_run(unfinished, folder_name(result), result.scenario)
+        (unfinished / page.NAME).write_bytes(text.encode())
 
     return save(result, parent, complete)

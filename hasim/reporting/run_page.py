@@ -42,7 +42,7 @@ FIGURES = {
 Numbers = Mapping[str, float | None]
 
 
-def told(folder: Path, name: str) -> dict[str, Any]:
+def told(folder: Path, name: str, scenario: Scenario | None = None) -> dict[str, Any]:
     """Everything that the template of a run asks for.
 
     Raises:
@@ -51,12 +51,12 @@ def told(folder: Path, name: str) -> dict[str, Any]:
     """
     manifest, summary = _json(folder / MANIFEST), _json(folder / "summary.json")
     try:
-        scenario = from_mapping(manifest["scenario"])
+        scenario = scenario or from_mapping(manifest["scenario"])
         numbers: Numbers = summary["numbers"]
         return {
             "name": summary["scenario"],
             "verdict": summary["verdict"],
-            "why": explain.explain(folder)[1:],
+            "why": explain.explain(folder, scenario)[1:],
             "tiles": list(_tiles(numbers, summary["fittings"])),
             "scores": list(_scores(numbers, summary["unscored"])),
             "unscored": _reasons(summary["unscored"]),

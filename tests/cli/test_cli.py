@@ -270,11 +270,11 @@ def test_a_closed_pipe_is_quiet():
 
 _WAITING = """
 import sys, time
-from hasim import experiment
-def wait(scenario, progress):
+import hasim
+def wait(scenario, out, progress):
     progress("waiting")
     time.sleep(60)
-experiment.run = wait
+hasim.run = wait
 from hasim.__main__ import main
 main()
 """

@@ -10,13 +10,13 @@ import pytest
 from hasim.dsp.stft import FrontEndSpec, analyse
 from hasim.nodes.blocks import filtered_exchange, raw_exchange
 from hasim.nodes.exchange import Exchange
-from hasim.simulation import simulate
 from hasim.simulation.device.device import DeviceSpec
 from hasim.simulation.link.codecs import Pcm
 from hasim.simulation.link.losses import Bernoulli, NoLoss
 from hasim.simulation.link.traffic import ConstantRate, LinkSpec, Tdma, carried_kbps, offered_kbps
 from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Program, Receive, Send
+from hasim.simulation.simulate import simulate
 from hasim.simulation.timeline import Deliveries, Status, Timeline
 from tests.conftest import hand_made_timeline
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hasim.config.spec import InputError
-from hasim.experiment import result, save
+from hasim.experiment import run as experiment
+from hasim.experiment import save
 from hasim.experiment.scenario import from_mapping
 from hasim.reporting.explain import explain, frame
 
@@ -17,16 +18,14 @@ def folder(tmp_path_factory):
     """Run a short scenario and keep its files, without figures."""
 
     def run(**settings) -> Path:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(result, "figures", lambda _: {})
-            base = {
-                "duration_s": 0.5,
-                "metrics": ["si_sdr"],
-                "scoring": {"skip_s": 0},
-                "scene": {"room": {"t60_s": 0}, "head": {"kind": "free_field"}},
-            }
-            outcome = run.run(from_mapping(base | settings))
-            return save.save(outcome, tmp_path_factory.mktemp("run"))
+        base = {
+            "duration_s": 0.5,
+            "metrics": ["si_sdr"],
+            "scoring": {"skip_s": 0},
+            "scene": {"room": {"t60_s": 0}, "head": {"kind": "free_field"}},
+        }
+        outcome = experiment.run(from_mapping(base | settings))
+        return save.save(outcome, tmp_path_factory.mktemp("run"))
 
     return run
 

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from hasim.reporting import figure, run_figures
+from hasim.reporting import run_figures, timeline_figures
+from hasim.reporting.figure import COLUMNS, png_bytes
 from hasim.reporting.run_figures import figures
 from tests.example_run import HOP_NS, example_result, example_timeline
 
@@ -19,8 +20,8 @@ def labels(figure) -> set[str]:
 
 
 def test_every_figure_is_a_png_of_the_same_bytes_each_time():
-    first = {name: figure.png_bytes(f) for name, f in figures(example_result(40)).items()}
-    again = {name: figure.png_bytes(f) for name, f in figures(example_result(40)).items()}
+    first = {name: png_bytes(f) for name, f in figures(example_result(40)).items()}
+    again = {name: png_bytes(f) for name, f in figures(example_result(40)).items()}
     assert first == again
     names = {"scene", "spectrograms", "first_frames", "load", "masks", "comb", "link_loss"}
     assert set(first) == names
@@ -67,15 +68,15 @@ def test_spectrogram_shows_a_tone_where_it_is():
 
 def test_long_signals_do_not_make_larger_pictures():
     figure = run_figures.spectrograms({"noisy": np.zeros((2, 60 * 16000))}, 16000)
-    assert figure.axes[0].get_images()[0].get_array().shape[1] <= figure.COLUMNS + 1
+    assert figure.axes[0].get_images()[0].get_array().shape[1] <= COLUMNS + 1
     long_mask = run_figures.masks({"mn_dnn": np.zeros((2, 9, 5000))}, 0.016, 16000)
-    assert long_mask.axes[0].get_images()[0].get_array().shape[1] <= figure.COLUMNS
+    assert long_mask.axes[0].get_images()[0].get_array().shape[1] <= COLUMNS
     assert long_mask.axes[0].get_images()[0].get_extent() == [0, 80, 0, 8]  # seconds, kHz
 
 
 def test_gantt_chart_stops_after_the_frames_asked_for():
     timeline = example_timeline()
-    (axes,) = run_figures.first_frames(timeline, frames=3).axes
+    (axes,) = timeline_figures.first_frames(timeline, frames=3).axes
     assert axes.get_xlim()[1] < 1.03 * (3 * HOP_NS + 16_000_000) / 1e6
     assert [label.get_text() for label in axes.get_yticklabels()] == [
         "left core",
@@ -83,12 +84,12 @@ def test_gantt_chart_stops_after_the_frames_asked_for():
         "right → left",
         "right core",
     ]
-    run_figures.first_frames(example_timeline(frames=4), frames=10)  # more than there are
+    timeline_figures.first_frames(example_timeline(frames=4), frames=10)  # more than there are
 
 
 def test_link_figure_counts_what_the_timeline_counts():
     timeline = example_timeline(frames=200)
-    above, _ = run_figures.link_loss(timeline, window_s=200 * HOP_NS / 1e9).axes
+    above, _ = timeline_figures.link_loss(timeline, window_s=200 * HOP_NS / 1e9).axes
     to_right, to_left = (line.get_ydata() for line in above.lines)
     status = timeline.channels["reference"].status
     assert to_left == pytest.approx([100 * np.mean(status[0] != 0)])
@@ -98,18 +99,19 @@ def test_link_figure_counts_what_the_timeline_counts():
 def test_silence_and_no_packets_can_be_drawn():
     result = example_result(40)
     quiet = {name: 0 * waveform for name, waveform in result.audio.items()}
-    figure.png_bytes(run_figures.spectrograms(quiet, 16000))
+    png_bytes(run_figures.spectrograms(quiet, 16000))
     timeline = example_timeline(frames=4)
-    figure.png_bytes(run_figures.first_frames(timeline))
-    figure.png_bytes(run_figures.link_loss(timeline))
+    png_bytes(timeline_figures.first_frames(timeline))
+    png_bytes(timeline_figures.link_loss(timeline))
     positions = {"listener": (0, 0, 0), "target": (1, 0, 0)}
-    figure.png_bytes(run_figures.scene_from_above(positions, None))
+    png_bytes(run_figures.scene_from_above(positions, None))
 
 
 def test_matplotlib_comes_late_and_pyplot_never():
     code = (
         "import sys, hasim.reporting.run_figures as plots; assert 'matplotlib' not in sys.modules\n"
-        "plots.png_bytes(plots.scene_from_above({'listener': (0, 0, 0)}, None))\n"
+        "from hasim.reporting.figure import png_bytes\n"
+        "png_bytes(plots.scene_from_above({'listener': (0, 0, 0)}, None))\n"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -121,7 +123,7 @@ def test_all_figures_of_a_run_take_less_than_four_seconds():
 
     result = example_result(500)
     start = perf_counter()
-    sizes = [len(figure.png_bytes(figure)) for figure in figures(result).values()]
+    sizes = [len(png_bytes(drawn)) for drawn in figures(result).values()]
     seconds = perf_counter() - start
     print(f"\n8 s of sound: {seconds:.2f} s for {sum(sizes) / 1e6:.1f} MB of figures")
     assert seconds < 4
@@ -129,7 +131,7 @@ def test_all_figures_of_a_run_take_less_than_four_seconds():
 
 def test_load_is_the_share_of_time_and_adds_up_to_what_was_computed():
     timeline = example_timeline(100)
-    figure = run_figures.load(timeline, window_s=0.25)
+    figure = timeline_figures.load(timeline, window_s=0.25)
     left = figure.axes[0].patches[0].get_data()
     spent_ns = np.sum(left.values / 100 * np.diff(left.edges)) * 1e9
     steps = timeline.steps[timeline.steps["ear"] == 0]
@@ -140,9 +142,9 @@ def test_load_is_the_share_of_time_and_adds_up_to_what_was_computed():
 
 def test_a_span_across_windows_is_shared_out():
     edges = np.array([0, 10, 20, 30])
-    covered = run_figures._covered_ns(np.array([25, 5]), np.array([26, 18]), edges)
+    covered = timeline_figures._covered_ns(np.array([25, 5]), np.array([26, 18]), edges)
     assert covered.tolist() == [0, 5, 13, 14]
-    overlapping = run_figures._covered_ns(np.array([0, 5]), np.array([15, 25]), edges)
+    overlapping = timeline_figures._covered_ns(np.array([0, 5]), np.array([15, 25]), edges)
     assert overlapping.tolist() == [0, 15, 30, 35]
 
 

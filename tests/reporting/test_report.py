@@ -18,12 +18,12 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-from hasim import reporting
 from hasim.cli.app import app
 from hasim.config.spec import InputError, LimitError
-from hasim.experiment import result, save
 from hasim.experiment.scenario import Scenario, canonical_json, load, replace
+from hasim.reporting import page as pages
 from hasim.reporting import pareto_figure, pictures, record, run_figures, sweep_page
+from hasim.reporting import run_folder as run_folders
 from hasim.reporting.settings import settings
 from hasim.studies import pareto, results_table
 from hasim.studies.axes import plan, settings_key
@@ -78,8 +78,8 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:  # one figure is enough, and the rest take seconds
-        patch.setattr(result, "figures", lambda _: {"comb": run_figures.comb(44.0)})
-        return save.save(example_result(FRAMES), tmp_path_factory.mktemp("runs"))
+        patch.setattr(run_folders, "figures", lambda _: {"comb": run_figures.comb(44.0)})
+        return run_folders.write_run(example_result(FRAMES), tmp_path_factory.mktemp("runs"))
 
 
 GRID = {"algorithm.kind": ["mn_tango", "tango"], "link.codec.bits": [2, 4, 8]}
@@ -134,7 +134,7 @@ def folder(request):
 
 
 def test_a_page_is_made_of_sound_html(folder):
-    page = Page(reporting.page(folder))
+    page = Page(pages.page(folder))
     assert len(page.all("h1")) == len(page.all("main")) == len(page.all("title")) == 1
     assert page.all("html") == [{"lang": "en"}]
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
@@ -160,7 +160,7 @@ def test_a_page_is_made_of_sound_html(folder):
 
 
 def test_a_page_asks_nobody_for_anything(folder):
-    html = reporting.page(folder)
+    html = pages.page(folder)
     page = Page(html)
     for name, attributes in page.elements:
         assert name not in ("link", "iframe", "object", "embed", "base", "form")
@@ -183,8 +183,8 @@ def test_a_page_asks_nobody_for_anything(folder):
 def test_the_same_folder_leaves_the_same_bytes(folder, tmp_path):
     elsewhere = shutil.copytree(folder, tmp_path / folder.name)
     time.sleep(0.01)
-    first = reporting.write(folder, tmp_path / "first.html").read_bytes()
-    assert reporting.write(elsewhere).read_bytes() == first
+    first = pages.write(folder, tmp_path / "first.html").read_bytes()
+    assert pages.write(elsewhere).read_bytes() == first
     assert (elsewhere / "report.html").read_bytes() == first
     assert str(folder.parent).encode() not in first
 
@@ -201,7 +201,7 @@ def test_texts_from_the_folder_are_texts(run_folder, tmp_path):
     manifest = json.loads((evil / "manifest.json").read_text())
     manifest["versions"] = {EVIL: EVIL}
     (evil / "manifest.json").write_text(json.dumps(manifest))
-    page = Page(reporting.page(evil))
+    page = Page(pages.page(evil))
     assert EVIL in page.text_of("h1")
     assert EVIL in page.text_of("li")
     assert len(page.all("script")) == 2
@@ -209,14 +209,14 @@ def test_texts_from_the_folder_are_texts(run_folder, tmp_path):
 
 
 def test_texts_from_a_table_are_texts(sweep_folder):
-    html = reporting.page(sweep_folder)
+    html = pages.page(sweep_folder)
     page = Page(html)
     assert any(EVIL in text for text in page.text_of("td"))
     assert len(page.all("script")) == 2
     assert not any(picture.get("src") == "x" for picture in page.all("img"))
     points = [{"link.codec.bits": 1, EVIL: EVIL}, {"link.codec.bits": EVIL, EVIL: 2}]
     rows = [Row(point, n, {"latency_ms": n}, True, EVIL) for n, point in enumerate(points)]
-    again = Page(reporting.page(_sweep(sweep_folder.parent / "evil", rows)))
+    again = Page(pages.page(_sweep(sweep_folder.parent / "evil", rows)))
     assert len(again.all("script")) == 2
     assert not any(picture.get("src") == "x" for picture in again.all("img"))
 
@@ -225,7 +225,7 @@ def test_texts_from_a_table_are_texts(sweep_folder):
 
 
 def test_the_page_of_a_run_tells_what_the_summary_says(run_folder):
-    page = Page(reporting.page(run_folder))
+    page = Page(pages.page(run_folder))
     rows = [text for text in page.text_of("tr") if text.startswith("SI-SDR")]
     assert rows[0] == "SI-SDR (dB) −1.0 5.5 +6.5 −1.0 8.2 +9.2"
     assert "Fits" in page.text_of("header")[0]
@@ -243,13 +243,13 @@ def test_a_run_that_does_not_fit_says_so_at_the_top(run_folder, tmp_path):
     summary = json.loads((misfit / "summary.json").read_text())
     summary["verdict"] = {"feasible": False, "reasons": ["link needs 523 kbit/s, has 208"]}
     (misfit / "summary.json").write_text(json.dumps(summary))
-    (header,) = Page(reporting.page(misfit)).text_of("header")
+    (header,) = Page(pages.page(misfit)).text_of("header")
     assert "Does not fit." in header
     assert "link needs 523 kbit/s, has 208" in header
 
 
 def test_sound_is_the_files_times_one_gain(run_folder):
-    page = Page(reporting.page(run_folder))
+    page = Page(pages.page(run_folder))
     players = page.all("audio")
     gains = []
     for player, name in zip(players, ("noisy", "enhanced", "target"), strict=True):
@@ -339,7 +339,7 @@ def test_only_what_differs_from_the_defaults_is_marked():
 
 
 def test_the_page_of_a_sweep_has_every_point_and_every_failure(sweep_folder):
-    page = Page(reporting.page(sweep_folder))
+    page = Page(pages.page(sweep_folder))
     rows = [text for text in page.text_of("tr") if text.startswith("mn_tango 4")]
     shown = _rows()[4:8]
     means = [
@@ -396,7 +396,7 @@ def test_the_command_of_a_row_is_its_scenario(tmp_path):
 
 def test_a_sweep_of_which_all_failed_has_a_page(tmp_path):
     rows = [Row({"algorithm.mu": mu}, 0, error="OSError: no room") for mu in (1, 2)]
-    page = Page(reporting.page(_sweep(tmp_path / "sweep", rows)))
+    page = Page(pages.page(_sweep(tmp_path / "sweep", rows)))
     assert "2 of 2 runs failed" in page.text_of("header")[0]
     assert len(page.all("script")) == 1
     assert sum("OSError: no room" in text for text in page.text_of("td")) == 2
@@ -405,7 +405,7 @@ def test_a_sweep_of_which_all_failed_has_a_page(tmp_path):
 def test_a_table_too_large_for_a_page_is_refused(sweep_folder, monkeypatch):
     monkeypatch.setattr(sweep_page, "MAX_NUMBERS", 10)
     with pytest.raises(LimitError, match="more than a page holds"):
-        reporting.page(sweep_folder)
+        pages.page(sweep_folder)
 
 
 # --- what is no folder of hasim's -----------------------------------------------------------------
@@ -437,6 +437,7 @@ def _with(name: str, content: str):
 )
 def test_a_bad_folder_is_said_in_one_line(run_folder, tmp_path, spoil, said):
     bad = shutil.copytree(run_folder, tmp_path / "bad")
+    (bad / "report.html").unlink()
     spoil(bad)
     answer = CliRunner().invoke(app, ["report", str(bad)])
     assert answer.exit_code == 4
@@ -447,14 +448,14 @@ def test_a_bad_folder_is_said_in_one_line(run_folder, tmp_path, spoil, said):
 
 def test_a_page_needs_a_place(run_folder, tmp_path):
     with pytest.raises(InputError, match="its folder does not exist"):
-        reporting.write(run_folder, tmp_path / "nowhere" / "page.html")
+        pages.write(run_folder, tmp_path / "nowhere" / "page.html")
     with pytest.raises(InputError, match="a folder"):
-        reporting.write(run_folder, tmp_path)
+        pages.write(run_folder, tmp_path)
 
 
 def test_an_empty_table_is_no_sweep_yet(tmp_path):
     with pytest.raises(InputError, match="no rows yet"):
-        reporting.page(_sweep(tmp_path / "sweep", []))
+        pages.page(_sweep(tmp_path / "sweep", []))
 
 
 # --- in a browser ---------------------------------------------------------------------------------
@@ -492,7 +493,7 @@ def browser(tmp_path_factory):
 @pytest.fixture
 def opened(browser, folder):
     browser.screen(1280, 900)
-    browser.open(reporting.write(folder))
+    browser.open(pages.write(folder))
     yield browser
     assert browser.console == []
     assert all(url.startswith(("file:", "data:")) for url in browser.requests)
@@ -501,7 +502,7 @@ def opened(browser, folder):
 @pytest.fixture
 def listening(browser, run_folder):
     browser.screen(1280, 900)
-    browser.open(reporting.write(run_folder))
+    browser.open(pages.write(run_folder))
     yield browser
     assert browser.console == []
 
@@ -509,7 +510,7 @@ def listening(browser, run_folder):
 @pytest.fixture
 def looking(browser, sweep_folder):
     browser.screen(1280, 900)
-    browser.open(reporting.write(sweep_folder))
+    browser.open(pages.write(sweep_folder))
     yield browser
     assert browser.console == []
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from hasim.reporting import wireshark
-from hasim.simulation import simulate
 from hasim.simulation.device.device import DeviceSpec
 from hasim.simulation.link.losses import Bernoulli
 from hasim.simulation.link.traffic import ConstantRate
 from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Receive, Send
+from hasim.simulation.simulate import simulate
 from tests.example_run import example_result
 
 

@@ -16,7 +16,6 @@ import scipy.stats
 import simpy
 from numpy import ndarray
 
-from hasim.simulation import simulate
 from hasim.simulation.device.device import DeviceSpec
 from hasim.simulation.link.codecs.pcm import Pcm
 from hasim.simulation.link.losses import Bernoulli, Gilbert, LossList, NoLoss
@@ -25,6 +24,7 @@ from hasim.simulation.link.traffic import ConstantRate, IdealLink, offered_kbps
 from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute, Program, Receive, Send
 from hasim.simulation.queues import Core, OpenAir, Server
+from hasim.simulation.simulate import simulate
 from hasim.simulation.timeline import Status, Timeline
 
 HOP_NS = 16_000_000

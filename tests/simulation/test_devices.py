@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hasim.simulation import simulate
 from hasim.simulation.device.device import BandwidthSpec, DeviceSpec, InterruptSpec, RebootSpec
 from hasim.simulation.device.memory import Item, Ledger
 from hasim.simulation.feasibility import judge
@@ -17,6 +16,7 @@ from hasim.simulation.link.losses import NoLoss
 from hasim.simulation.link.traffic import ConstantRate, IdealLink, LinkSpec, Tdma
 from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute, Program, Receive, Send
+from hasim.simulation.simulate import simulate
 from hasim.simulation.timeline import Mode, Status, Timeline
 
 HOP_NS = 16_000_000

@@ -10,7 +10,6 @@ import pytest
 
 from hasim.config import presets
 from hasim.dsp.stft import FrontEndSpec
-from hasim.simulation import simulate
 from hasim.simulation.device.device import DeviceSpec
 from hasim.simulation.device.power import BatterySpec, MacEnergy, PowerSpec, RadioPower
 from hasim.simulation.energy import COMPONENTS, battery_hours, ledger
@@ -18,6 +17,7 @@ from hasim.simulation.link.losses import NoLoss
 from hasim.simulation.link.traffic import ConstantRate, IdealLink
 from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute, Program, Receive, Send
+from hasim.simulation.simulate import simulate
 from hasim.simulation.timeline import Mode, Timeline
 from tests.conftest import hand_made_timeline
 

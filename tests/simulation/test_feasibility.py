@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hasim.simulation import simulate
 from hasim.simulation.device.device import DeviceSpec
 from hasim.simulation.device.memory import Item, Ledger
 from hasim.simulation.feasibility import judge
@@ -15,6 +14,7 @@ from hasim.simulation.link.losses import Bernoulli, NoLoss
 from hasim.simulation.link.traffic import ConstantRate, LinkSpec
 from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute, Program, Receive, Send
+from hasim.simulation.simulate import simulate
 
 ROOMY = Ledger((Item("weights", 1000, "nvm"), Item("buffers", 1000)), ram_kb=512, nvm_kb=1024)
 

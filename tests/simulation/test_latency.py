@@ -7,12 +7,13 @@ import pytest
 
 from hasim.dsp.stft import FrontEndSpec, analyse, synthesise
 from hasim.nodes import Passthrough
-from hasim.simulation import latency, simulate
+from hasim.simulation import latency
 from hasim.simulation.device.device import DeviceSpec
 from hasim.simulation.link.losses import LossList, NoLoss
 from hasim.simulation.link.traffic import ConstantRate, IdealLink
 from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute, Program, Receive, Send
+from hasim.simulation.simulate import simulate
 from hasim.simulation.timeline import Timeline
 
 MS = 1_000_000

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hasim.simulation import simulate
 from hasim.simulation.device.device import DeviceSpec
 from hasim.simulation.link.air import Slots
 from hasim.simulation.link.cis import sub_events
@@ -30,6 +29,7 @@ from hasim.simulation.link.traffic import (
 )
 from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute, Program, Receive, Send
+from hasim.simulation.simulate import simulate
 from hasim.simulation.timeline import Status, Timeline
 
 HOP_NS = 16_000_000

@@ -11,13 +11,13 @@ import pytest
 from hasim.dsp.fractional_delay import delayed
 from hasim.dsp.stft import FrontEndSpec, analyse, frames_for
 from hasim.nodes.exchange import Exchange
-from hasim.simulation import simulate
 from hasim.simulation.device.device import DeviceSpec
 from hasim.simulation.device.oscillator import OscillatorSpec, skew_samples
 from hasim.simulation.link.codecs import Float32, Pcm
 from hasim.simulation.link.traffic import IdealLink
 from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Receive, Send
+from hasim.simulation.simulate import simulate
 from hasim.simulation.timeline import Timeline
 from tests.conftest import hand_made_timeline
 

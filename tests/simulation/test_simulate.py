@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy import ndarray
 
-from hasim.simulation import automatic_waits, simulate
+from hasim.simulation import automatic_waits
 from hasim.simulation.device.device import DeviceSpec
 from hasim.simulation.link.losses import Bernoulli, Gilbert, LossList, NoLoss, Snr
 from hasim.simulation.link.losses.process import LossProcess
@@ -28,6 +28,7 @@ from hasim.simulation.link.traffic import (
 from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute, Program, Receive, Send
 from hasim.simulation.schedule import Plan
+from hasim.simulation.simulate import simulate
 from hasim.simulation.timeline import Status, Timeline
 
 HOP_NS = 16_000_000

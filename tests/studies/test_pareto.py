@@ -273,7 +273,7 @@ def test_the_figure_shows_what_it_should(table):
         results_table.read(table),
         [Objective("link_kbps"), Objective("si_sdr_improvement_db", True)],
     )
-    figure = pareto_figure.front(found)
+    figure = pareto_figure.draw(found)
     axes, bar = figure.axes
     assert axes.get_xlabel() == "offered to the link (kbit/s)"
     assert axes.get_ylabel() == "SI-SDR improvement (dB)"

@@ -106,7 +106,7 @@ def test_two_writers_are_one_too_many(tmp_path):
 
 HOLD = """
 import sys, time
-from hasim.store import Row, Store
+from hasim.studies.results_table import Row, Store
 with Store(sys.argv[1], "identity", "{}") as table:
     number = 0
     while True:

@@ -296,7 +296,7 @@ _ELSEWHERE = """
 import hashlib, sys
 from pathlib import Path
 import numpy as np
-from hasim.quantization import npz_file
+from hasim.networks.export import npz_file
 
 network = npz_file.load(Path(sys.argv[1]))
 masks, _ = network(np.load(sys.argv[2]))
