@@ -103,6 +103,11 @@ def synthesis_window(front_end: FrontEndSpec) -> ndarray:
     return _window_pair(front_end)[1]
 
 
+def window_energy(front_end: FrontEndSpec) -> float:
+    """Sum of the squared analysis window: the mean power of a bin for white noise of unit power."""
+    return float(np.sum(analysis_window(front_end) ** 2))
+
+
 def transform_macs(front_end: FrontEndSpec) -> int:
     """MACs of one windowed real transform, forward or back.
 

@@ -17,7 +17,7 @@ from hasim import metrics
 from hasim.acoustics.scene import Scene, render
 from hasim.config.seeds import random_streams
 from hasim.dsp.oracle_masks import OracleMask, oracle_mask
-from hasim.dsp.stft import analyse, analysis_window, frames_for
+from hasim.dsp.stft import analyse, frames_for
 from hasim.experiment.numbers import (
     acoustics,
     budget,
@@ -113,8 +113,7 @@ def mask_source(scenario: Scenario, scene: Scene, timeline: Timeline) -> Masks:
             bins=scenario.front_end.bins,
             precision=spec.precision,
         )
-        window_energy = float(np.sum(analysis_window(scenario.front_end) ** 2))
-        return estimator(found, window_energy, timeline.renewed, timeline.restarted)
+        return estimator(found, scenario.front_end, timeline.renewed, timeline.restarted)
     kind: OracleMask = getattr(spec, "oracle_mask", "irm1")
 
     def oracle(network: str, *inputs: ndarray) -> ndarray:

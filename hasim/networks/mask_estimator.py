@@ -11,7 +11,9 @@ import numpy as np
 from numpy import ndarray
 
 from hasim.config.spec import InputError
+from hasim.dsp.stft import FrontEndSpec
 from hasim.networks import pretrained
+from hasim.networks.front_end import FRONT_END, magnitude_scale
 from hasim.networks.precision import PrecisionSpec, QuantisationSpec
 from hasim.networks.quantization.network import QuantisedNetwork, quantised
 from hasim.networks.weights_file import MaskNetwork, load, read_precision, role
@@ -111,15 +113,15 @@ def _at(
 
 def estimator(
     networks: Mapping[str, MaskNetwork | QuantisedNetwork],
-    window_energy: float = 192.0,
+    front_end: FrontEndSpec = FRONT_END,
     stepped: ndarray | None = None,
     restarted: ndarray | None = None,
 ) -> Callable[..., ndarray]:
     """A function masks(network, *spectra) -> (ear, bin, frame), for spectra (ear, bin, frame) each.
 
     The first spectrum is the ear's own, the second (for the MN-DNN) what came from the other ear.
-    `window_energy` is the sum of the squared analysis window; the networks were trained with the
-    512-sample Hann window's 192, and magnitudes are scaled to what that window would have given.
+    Magnitudes of another `front_end` than the one of the training are scaled to what its window
+    would have given.
     In frames that are not `stepped` (ear, frame) the network rests: its state and its mask stay,
     the mask being 0 before the first step. In frames that are `restarted` (ear, frame) it begins
     anew. Ears do not see one another. Static ranges that a quantised network does not have yet are
@@ -127,7 +129,7 @@ def estimator(
     """
     import torch
 
-    scale = float(np.sqrt(192.0 / window_energy))
+    scale = magnitude_scale(front_end)
 
     def masks(network: str, *spectra: ndarray) -> ndarray:
         if network not in networks:

@@ -13,12 +13,9 @@ from pydantic import StringConstraints
 
 from hasim.config.spec import InputError
 from hasim.dsp.stft import FrontEndSpec
+from hasim.networks.front_end import FRONT_END, SAMPLE_RATE_HZ
 
 FOLDER = Path(__file__).with_name("weights")
-SAMPLE_RATE_HZ = 16000
-FRONT_END = FrontEndSpec()
-"""What they were trained with: windows of 512 samples every 256."""
-
 SAME_NETWORKS = {"centralised": "mn_tango"}
 """Algorithms whose networks hear just what those of another hear, and so share its weights."""
 

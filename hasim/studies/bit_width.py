@@ -19,7 +19,6 @@ from numpy import ndarray
 from hasim.acoustics.scene import Scene
 from hasim.config.ears import EARS
 from hasim.config.spec import InputError
-from hasim.dsp.stft import analysis_window
 from hasim.experiment.run import enhance, judge, play_time, render_scene
 from hasim.experiment.scenario import Scenario, replace
 from hasim.nodes import Enhanced
@@ -198,8 +197,7 @@ class Bench:
     ) -> tuple[Enhanced, Mapping[str, Mapping[str, float]]]:
         from hasim.networks.mask_estimator import estimator
 
-        window_energy = float(np.sum(analysis_window(scenario.front_end) ** 2))
-        masks = estimator(networks, window_energy)
+        masks = estimator(networks, scenario.front_end)
         enhanced, mics = enhance(scenario, scene, timeline, masks)
         return enhanced, judge(scenario, scene, timeline, enhanced, mics).stages
 

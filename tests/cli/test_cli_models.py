@@ -223,7 +223,7 @@ def test_where_the_partner_is_missing_the_network_sees_what_the_exchange_filled_
     _, mics = enhance(scenario, outcome.scene, outcome.timeline)
     precision = scenario.algorithm.precision
     found = networks(weights, groups=0, bins=257, precision=precision)
-    masks = estimator(found, window_energy=192.0)
+    masks = estimator(found)
     expected = masks("mn_dnn", mics[:, 0], np.zeros_like(mics[:, 0]))
     np.testing.assert_allclose(outcome.masks["mn_dnn"], expected, atol=1e-6)
 

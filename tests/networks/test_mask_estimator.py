@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hasim.config.spec import InputError
+from hasim.dsp.stft import FrontEndSpec
 from hasim.networks.mask_estimator import estimator, networks
 from hasim.networks.mn_dnn import MnDnn
 from hasim.networks.precision import PrecisionSpec, QuantisationSpec
@@ -32,9 +33,14 @@ def test_axes_are_those_of_the_nodes() -> None:
 def test_another_window_is_scaled_to_the_one_of_the_training() -> None:
     network = MnDnn().eval()
     expected = estimator({"mn_dnn": network})("mn_dnn", spectra(0), spectra(1))
-    louder = estimator({"mn_dnn": network}, window_energy=4 * 192.0)
-    np.testing.assert_allclose(
-        louder("mn_dnn", 2 * spectra(0), 2 * spectra(1)), expected, atol=1e-6
+    # sqrt(hann): energy 512 / 2 instead of 512 * 3 / 8
+    louder, gain = FrontEndSpec(shape="sqrt_hann"), np.sqrt(256 / 192)
+    found = estimator({"mn_dnn": network}, louder)("mn_dnn", gain * spectra(0), gain * spectra(1))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert not np.allclose(
+        estimator({"mn_dnn": network})("mn_dnn", gain * spectra(0), gain * spectra(1)),
+        expected,
+        atol=1e-6,
     )
 
 

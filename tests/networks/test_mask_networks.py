@@ -120,12 +120,10 @@ def test_calibration_standardises_what_the_first_layer_sees(spec: NetworkSpec) -
     network, x = network_and_input(spec, frames=40)
     x = x * torch.linspace(0.1, 3, 257, dtype=x.dtype)  # a coloured spectrum
     network.calibrate(x)
-    if isinstance(network, SnDnn):
-        features = (network.norm(network._compressed(x[:, 0]))[0] - network.mean) * network.scale
-    elif isinstance(network, MnDnn):
-        features, _ = network.norm(network._mixed(x))
-    else:
+    if isinstance(network, CompactMnDnn):
         features, _ = network._normalised(x, None)
+    else:
+        features, _ = network.features(x)
     zero = torch.zeros(features.shape[-1], dtype=x.dtype)
     torch.testing.assert_close(features.mean((0, 1)), zero, rtol=0, atol=1e-9)
     # LayerNorm's own normalisation keeps 1e-5 under its root

@@ -19,6 +19,7 @@ from torch import Tensor, arange, nn
 from hasim.networks.compact_mn_dnn import CompactMnDnn, GroupedLstm, interleave
 from hasim.networks.cost import LINEAR_BINS
 from hasim.networks.level_norm import EPSILON, LevelNorm
+from hasim.networks.mask_module import FLOOR
 from hasim.networks.mn_dnn import MnDnn
 from hasim.networks.sn_dnn import SnDnn
 
@@ -36,7 +37,7 @@ def onnx_bytes(network: SnDnn | MnDnn | CompactMnDnn) -> bytes:
     lstms = _lstms(network)
     width = sum(lstm.hidden_size for lstm in lstms[0])
     x = graph.add("Mul", "magnitude", graph.number(network.gain))
-    x = graph.add("Add", x, graph.number(1e-3))
+    x = graph.add("Add", x, graph.number(FLOOR))
     x = graph.add("Pow", x, graph.number(network.spec.compression))
     x = _features(graph, network, x)
     x = _recur(graph, network, lstms, graph.add("Unsqueeze", x, graph.whole([0])))

@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from hasim.acoustics import sources
 from hasim.dsp import stft
+from hasim.networks.front_end import SAMPLE_RATE_HZ, magnitude_scale
 
 NOISES: tuple[sources.Recording, ...] = (
     "noise_market",
@@ -21,7 +22,6 @@ LEVELS_DBFS = (-45.0, -35.0, -30.0, -40.0)  # of the talkers
 SNRS_DB = (-5.0, 0.0, 5.0, 10.0)  # at the first ear
 NOISE_ELSEWHERE_DB = 6.0  # the noise is louder at the other ear
 SECONDS = 4
-SAMPLE_RATE_HZ = 16000
 
 
 def demo_magnitudes(channels: int, bins: int) -> ndarray:
@@ -46,6 +46,5 @@ def demo_magnitudes(channels: int, bins: int) -> ndarray:
         ]
         found += [ears, ears[::-1]]
     spectra = stft.analyse(np.array(found)[:, :channels], front_end)
-    energy = np.sum(stft.analysis_window(front_end) ** 2)
-    magnitudes = np.sqrt(192 / energy) * np.abs(spectra)
+    magnitudes = magnitude_scale(front_end) * np.abs(spectra)
     return np.swapaxes(magnitudes, -1, -2).astype(np.float32)

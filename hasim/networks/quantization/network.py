@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from hasim.networks.compact_mn_dnn import CompactMnDnn, CompactMnDnnSpec, GroupedLstm
-from hasim.networks.mn_dnn import MnDnn, MnDnnSpec, State
+from hasim.networks.mask_module import LstmState, State
+from hasim.networks.mn_dnn import MnDnn, MnDnnSpec
 from hasim.networks.precision import DYNAMIC_POINTS, LSTM_POINTS, POINTS, QuantisationSpec
 from hasim.networks.quantization.quantisers import (
     ActivationQuantiser,
@@ -30,8 +31,6 @@ from hasim.networks.quantization.quantisers import (
     tap,
 )
 from hasim.networks.sn_dnn import SnDnn, SnDnnSpec
-
-Pair = tuple[Tensor, Tensor]  # h, c of LSTM layers
 
 
 def quantised(
@@ -223,7 +222,7 @@ class QuantisedLstm(nn.Module):
         )
         self.first_layer = first_layer
 
-    def forward(self, x: Tensor, state: Pair | None = None) -> tuple[Tensor, Pair]:
+    def forward(self, x: Tensor, state: LstmState | None = None) -> tuple[Tensor, LstmState]:
         """As `nn.LSTM`: (batch, frame, input) -> (batch, frame, width), state (layer, batch,
         width)."""
         weights = {
@@ -231,7 +230,7 @@ class QuantisedLstm(nn.Module):
             for own, value in self.lstm.named_parameters()
         }
         if not any(len(taps) for taps in self._taps()):
-            result: tuple[Tensor, Pair] = functional_call(self.lstm, weights, (x, state))
+            result: tuple[Tensor, LstmState] = functional_call(self.lstm, weights, (x, state))
             return result
         hidden, cells = [], []
         for index, taps in enumerate(self._taps()):
@@ -273,7 +272,7 @@ class QuantisedLstm(nn.Module):
 
 
 def _layer(
-    x: Tensor, before: Pair | None, matrices: tuple[Tensor, ...], quantisers: nn.ModuleDict
+    x: Tensor, before: LstmState | None, matrices: tuple[Tensor, ...], quantisers: nn.ModuleDict
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One LSTM layer of G groups: outputs (batch, frame, width), last h and c (batch, width).
 

@@ -22,9 +22,9 @@ from numpy import ndarray
 from pydantic import Field
 
 from hasim.config.spec import Spec
+from hasim.networks.front_end import SAMPLE_RATE_HZ
 
 FORMAT_VERSION = 1
-SAMPLE_RATE_HZ = 16000
 SHARD_SCENES = 8
 NOISE_AZIMUTHS_DEG = (-45.0, -90.0, None)  # None: anywhere on the right
 

@@ -19,9 +19,10 @@ from pydantic import Field
 from torch import Tensor
 
 from hasim.config.spec import Spec
+from hasim.networks.front_end import FRONT_END
 from hasim.networks.training.data import Bank
 
-WINDOW, HOP = 512, 256
+WINDOW, HOP = FRONT_END.window, FRONT_END.hop
 INT16 = 32768.0
 Side = Literal["training", "validation"]
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from hasim.dsp import wiener_filters
+from hasim.networks.front_end import NOISE_MAGNITUDE
 from hasim.networks.quantization.network import QuantisedNetwork, quantised
 from hasim.networks.training.data import Bank
 from hasim.networks.training.dataflows import NETWORKS, Flow, features, other_ear, run
@@ -35,9 +36,9 @@ from hasim.networks.training.mixing import Batch, Mixer
 from hasim.networks.training.recipe import Recipe
 from hasim.networks.weights_file import MaskNetwork, build, load, role
 
-NOMINAL_LEVEL = 1 / 192**0.5
+NOMINAL_LEVEL = 1 / NOISE_MAGNITUDE
 """Segments are brought to this level before the STFT loss, so that quiet ones count as much as loud
-ones and the mean square of the target's STFT is about 1 (192 is the energy of the Hann window)."""
+ones and the mean square of the target's STFT is about 1."""
 
 WARM_UP_BATCHES = 50
 SMALLEST_RATE = 0.02  # of the largest learning rate, at the end of a stage
