@@ -325,8 +325,8 @@ def test_the_number_of_threads_does_not_change_a_bit() -> None:
     program = """
 import hashlib
 import numpy as np
-from hasim.head import SphereHead, prepare
-from hasim.room import RoomSpec, place, response
+from hasim.acoustics.head import SphereHead, prepare
+from hasim.acoustics.room import RoomSpec, place, response
 room = RoomSpec()
 head = prepare(SphereHead(), 16000)
 got = response(room, head, np.array(place(room, 30, 0, 1.0)), 16000)

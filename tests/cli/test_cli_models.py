@@ -311,7 +311,8 @@ def test_from_recordings_to_a_run_with_trained_masks(hasim, tmp_path) -> None:
     assert (answer.exit_code, answer.stderr) == (0, "")
     made = {path.name for path in (tmp_path / "run").iterdir()}
     assert made == {
-        *("checkpoint.pt", "curves.png", "log.jsonl", "mn_dnn.safetensors", "recipe.json")
+        *("checkpoint.pt", "curves.png", "log.jsonl", "mask_only", "mn_dnn.safetensors"),
+        "recipe.json",
     }
     assert (tmp_path / "run" / "curves.png").read_bytes()[:4] == b"\x89PNG"
     outcome = run(short(algorithm__masks="trained", algorithm__weights=str(tmp_path / "run")))
