@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import json
 import types
-import typing
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import Tag
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from hasim.config.spec import Spec
+from hasim.config.spec import Spec, by_kind
 
 HERE = Path(__file__).parent
 MADE = "<!-- Written by docs/reference.py; change the Specs or the commands, not this page. -->\n"
@@ -135,6 +133,10 @@ def _walk_field(
 def _parts(field: FieldInfo) -> tuple[Any, ...]:
     """What a field may hold, without `None`; a union of kinds stays whole."""
     annotation = field.annotation
+    for note in field.metadata:
+        # pydantic keeps the annotations of a field apart from its type
+        if isinstance(note, by_kind):
+            return (Annotated[annotation, note],)
     if _group(annotation) is not None or not _is_union(annotation):
         return (annotation,)
     return tuple(part for part in get_args(annotation) if part is not type(None))
@@ -155,15 +157,11 @@ def _group(annotation: Any) -> Any:
     """A Spec class, or the classes of a union of kinds, or None."""
     if isinstance(annotation, type) and issubclass(annotation, Spec):
         return annotation
-    while get_origin(annotation) is typing.Annotated:
-        annotation = get_args(annotation)[0]
-    if not _is_union(annotation):
+    if get_origin(annotation) is not Annotated:
         return None
-    kinds = []
-    for part in get_args(annotation):
-        if any(isinstance(note, Tag) for note in getattr(part, "__metadata__", ())):
-            kinds.append(get_args(part)[0])
-    return tuple(kinds) or None
+    source, *notes = get_args(annotation)
+    choice = next((note for note in notes if isinstance(note, by_kind)), None)
+    return tuple(choice.kinds(source).values()) if choice else None
 
 
 def _title(paths: list[str]) -> str:
@@ -268,7 +266,7 @@ def _type(part: Any, metadata: list[Any], names: dict[Any, str]) -> str:
     if group is not None:
         return f"[{names[group]}](#{_slug(names[group])})"
     origin, inner = get_origin(part), get_args(part)
-    if origin is typing.Annotated:
+    if origin is Annotated:
         notes = [note for info in inner[1:] for note in getattr(info, "metadata", ())]
         return _type(inner[0], notes, names)
     if origin is Literal:

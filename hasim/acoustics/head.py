@@ -18,7 +18,7 @@ from typing import Annotated, Literal, Protocol
 
 import numpy as np
 from numpy import ndarray
-from pydantic import Field, Tag
+from pydantic import Field
 
 from hasim.acoustics.rigid_sphere import detour_m, sphere_response
 from hasim.acoustics.rir_builder import SPEED_OF_SOUND_M_PER_S, Waves
@@ -73,12 +73,7 @@ class FreeFieldHead(Spec):
     """Of the sphere on which the microphones sit."""
 
 
-HeadSpec = Annotated[
-    Annotated[SphereHead, Tag("sphere")]
-    | Annotated[SofaHead, Tag("sofa")]
-    | Annotated[FreeFieldHead, Tag("free_field")],
-    by_kind("sphere"),
-]
+HeadSpec = Annotated[SphereHead | SofaHead | FreeFieldHead, by_kind("sphere")]
 
 
 class Head(Protocol):

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy import ndarray
-from pydantic import Field, Tag
+from pydantic import Field
 
 from hasim.acoustics.audio_file import read_audio
 from hasim.config.spec import InputError, Spec, by_kind
@@ -91,12 +91,7 @@ class PinkNoise(Spec):
 
 
 SourceSpec = Annotated[
-    Annotated[BundledSource, Tag("bundled")]
-    | Annotated[FileSource, Tag("file")]
-    | Annotated[SpeechShapedNoise, Tag("speech_shaped")]
-    | Annotated[Babble, Tag("babble")]
-    | Annotated[WhiteNoise, Tag("white")]
-    | Annotated[PinkNoise, Tag("pink")],
+    BundledSource | FileSource | SpeechShapedNoise | Babble | WhiteNoise | PinkNoise,
     by_kind("bundled"),
 ]
 

@@ -6,9 +6,14 @@ Schema and the reference page are all read from the Specs. Units are part of the
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import operator
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator
+from pydantic import BaseModel, ConfigDict, Discriminator, GetCoreSchemaHandler, Tag
+from pydantic_core import CoreSchema, core_schema
+
+from hasim.config.plug_ins import plug_ins
 
 
 class Spec(BaseModel):
@@ -20,18 +25,60 @@ class Spec(BaseModel):
         allow_inf_nan=False,
         validate_default=True,
         use_attribute_docstrings=True,
+        defer_build=True,
     )
 
 
-def by_kind(default: str) -> Discriminator:
-    """Choose among Specs by their key `kind`; where the key is missing, it is `default`."""
+class by_kind:
+    """Choose among Specs by their key `kind`; where the key is missing, it is `default`.
 
-    def kind_of(value: Any) -> Any:
+    A closed choice is a union, `Annotated[Wait | Stale, by_kind("wait")]`. A choice that other
+    packages may add to has a protocol (or a base class) in place of the union and lists its own
+    classes: `Annotated[Link, by_kind("constant_rate", ConstantRate, Tdma, group="hasim.links")]`.
+    `group` is the entry-point group of the plug-ins. From Python an object of any class that
+    satisfies the protocol is taken as it is.
+    """
+
+    def __init__(self, default: str, *classes: type[Spec], group: str | None = None) -> None:
+        self.default = default
+        self.classes = classes
+        self.group = group
+
+    def kinds(self, source: Any) -> dict[str, type[Spec]]:
+        """The classes of a choice annotated as `Annotated[source, self]`, plug-ins included."""
+        kinds = {kind_name(one): one for one in self.classes or get_args(source)}
+        plugged = {} if self.group is None else plug_ins(self.group, kind_name)
+        return kinds | {kind: one for kind, one in plugged.items() if kind not in kinds}
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """The tagged union; plug-ins are loaded now, when a Spec with such a field is used."""
+        choices: list[Any] = [Annotated[one, Tag(kind)] for kind, one in self.kinds(source).items()]
+        union: Any = functools.reduce(operator.or_, choices)
+        schema = handler.generate_schema(Annotated[union, Discriminator(self._kind_of)])
+        if self.group is None:
+            return schema
+
+        def validate(value: Any, inner: core_schema.ValidatorFunctionWrapHandler) -> Any:
+            is_object = isinstance(value, Spec) and isinstance(value, source)
+            return value if is_object else inner(value)
+
+        return core_schema.json_or_python_schema(
+            json_schema=schema,
+            python_schema=core_schema.no_info_wrap_validator_function(validate, schema),
+            serialization=core_schema.simple_ser_schema("any"),
+        )
+
+    def _kind_of(self, value: Any) -> Any:
         if isinstance(value, dict):
-            return value.get("kind", default)
+            return value.get("kind", self.default)
         return getattr(value, "kind", None)
 
-    return Discriminator(kind_of)
+
+def kind_name(spec: type[BaseModel]) -> str:
+    """The `kind` by which a scenario chooses this class."""
+    return str(spec.model_fields["kind"].default)
 
 
 class InputError(ValueError):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy import ndarray
-from pydantic import Field, Tag
+from pydantic import Field
 
 from hasim.config.spec import Spec, by_kind
 
@@ -34,10 +34,7 @@ class Utterance(Spec):
     """Weight of a frame: mask or mask squared."""
 
 
-CovarianceSpec = Annotated[
-    Annotated[Recursive, Tag("recursive")] | Annotated[Utterance, Tag("utterance")],
-    by_kind("recursive"),
-]
+CovarianceSpec = Annotated[Recursive | Utterance, by_kind("recursive")]
 
 
 def recursive(

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic.json_schema import GenerateJsonSchema
 
 from hasim.acoustics.scene import SceneSpec
@@ -57,7 +57,7 @@ class Scenario(Spec):
     """Of all signals; recordings and responses are converted."""
     scene: SceneSpec = SceneSpec()
     front_end: FrontEndSpec = FrontEndSpec()
-    algorithm: SerializeAsAny[AlgorithmSpec] = MnTango()
+    algorithm: AlgorithmSpec = MnTango()
     devices: DevicesSpec = DevicesSpec()
     link: LinkSpec = ConstantRate()
     playout: PlayoutSpec = PlayoutSpec()

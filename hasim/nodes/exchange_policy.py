@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, Tag
+from pydantic import Field
 
 from hasim.config.spec import Spec, by_kind
 
@@ -45,9 +45,4 @@ class StatsOnly(Spec):
         return self.frames
 
 
-PolicySpec = Annotated[
-    Annotated[Wait, Tag("wait")]
-    | Annotated[Stale, Tag("stale")]
-    | Annotated[StatsOnly, Tag("stats_only")],
-    by_kind("wait"),
-]
+PolicySpec = Annotated[Wait | Stale | StatsOnly, by_kind("wait")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from numpy import ndarray
 
@@ -40,6 +40,7 @@ class Enhanced:
     by channel."""
 
 
+@runtime_checkable
 class Node(Protocol):
     """The contract of a node algorithm; a node is also a Spec with a literal `kind`."""
 

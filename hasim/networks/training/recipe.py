@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, Tag, model_validator
+from pydantic import Field, model_validator
 
 from hasim.config.spec import Spec, by_kind
 from hasim.networks.compact_mn_dnn import CompactMnDnnSpec
@@ -16,10 +16,7 @@ from hasim.networks.training.dataflows import NETWORKS, Algorithm
 from hasim.networks.training.filters import FilterName
 from hasim.networks.training.mixing import MixSpec
 
-MultiNode = Annotated[
-    Annotated[MnDnnSpec, Tag("mn_dnn")] | Annotated[CompactMnDnnSpec, Tag("compact_mn_dnn")],
-    by_kind("mn_dnn"),
-]
+MultiNode = Annotated[MnDnnSpec | CompactMnDnnSpec, by_kind("mn_dnn")]
 
 Weights = dict[Literal["sn_dnn", "mn_dnn"], Path]
 

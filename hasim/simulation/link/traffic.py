@@ -1,27 +1,24 @@
-"""Shelf: the radio between the ears."""
+"""The links between the ears, and the traffic that programs put on them.
+
+Other packages add links by the entry-point group `hasim.links`.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated
-
-from pydantic import Tag
 
 from hasim.config.spec import by_kind
 from hasim.simulation.link.acl import Acl
 from hasim.simulation.link.cis import Cis
 from hasim.simulation.link.constant_rate import ConstantRate
 from hasim.simulation.link.ideal import IdealLink
+from hasim.simulation.link.link import Link
 from hasim.simulation.link.tdma import Nfmi, Tdma
 from hasim.simulation.program import Program, Send
 
 LinkSpec = Annotated[
-    Annotated[ConstantRate, Tag("constant_rate")]
-    | Annotated[Tdma, Tag("tdma")]
-    | Annotated[Cis, Tag("cis")]
-    | Annotated[Acl, Tag("acl")]
-    | Annotated[Nfmi, Tag("nfmi")]
-    | Annotated[IdealLink, Tag("ideal")],
-    by_kind("constant_rate"),
+    Link,
+    by_kind("constant_rate", *(ConstantRate, Tdma, Cis, Acl, Nfmi, IdealLink), group="hasim.links"),
 ]
 
 
@@ -72,6 +69,7 @@ __all__ = [
     "Cis",
     "ConstantRate",
     "IdealLink",
+    "Link",
     "LinkSpec",
     "Nfmi",
     "Tdma",

@@ -1,10 +1,11 @@
-"""Shelf: what a signal looks like after b bits per number; the contract is in `codec.py`."""
+"""Codecs: a signal after rounding to b bits per number. The contract is in `codec.py`.
+
+Other packages add codecs by the entry-point group `hasim.codecs`.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated
-
-from pydantic import Tag
 
 from hasim.config.spec import by_kind
 from hasim.simulation.link.codecs.adpcm import Adpcm
@@ -18,15 +19,12 @@ from hasim.simulation.link.codecs.mulaw import MuLaw
 from hasim.simulation.link.codecs.pcm import Pcm
 
 CodecSpec = Annotated[
-    Annotated[Pcm, Tag("pcm")]
-    | Annotated[MuLaw, Tag("mulaw")]
-    | Annotated[BlockFloat, Tag("block_float")]
-    | Annotated[Adpcm, Tag("adpcm")]
-    | Annotated[Lc3, Tag("lc3")]
-    | Annotated[ErbBands, Tag("erb_bands")]
-    | Annotated[Allocated, Tag("allocated")]
-    | Annotated[Float32, Tag("float32")],
-    by_kind("pcm"),
+    Codec,
+    by_kind(
+        "pcm",
+        *(Pcm, MuLaw, BlockFloat, Adpcm, Lc3, ErbBands, Allocated, Float32),
+        group="hasim.codecs",
+    ),
 ]
 
 __all__ = [

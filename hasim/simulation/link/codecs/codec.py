@@ -7,7 +7,7 @@ remember.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from numpy import ndarray
 from pydantic import Field, ValidationError, model_validator
@@ -26,6 +26,16 @@ class Codec(Spec):
     Shifts, comparisons and tables are not multiplications: uniform rounding, logarithmic
     companding and shared exponents cost none.
     """
+
+    if TYPE_CHECKING:
+
+        @property
+        def kind(self) -> str:
+            """The name in a scenario file: each codec declares it as a `Literal`."""
+
+        @property
+        def domain(self) -> Domain:
+            """What travels: hops of samples, or frames of spectra. Each codec declares it."""
 
     def encode_decode(self, values: ndarray, full_scale: ndarray | float) -> ndarray:
         """`values` (..., packet, number) as the receiver decodes them when nothing is lost.

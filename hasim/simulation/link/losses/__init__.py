@@ -1,10 +1,8 @@
-"""Shelf: how packets get lost."""
+"""Loss models: which packets are lost on the air."""
 
 from __future__ import annotations
 
 from typing import Annotated
-
-from pydantic import Tag
 
 from hasim.config.spec import by_kind
 from hasim.simulation.link.losses.bernoulli import Bernoulli
@@ -16,13 +14,7 @@ from hasim.simulation.link.losses.snr import Snr
 from hasim.simulation.link.losses.trace import LossTrace, read_trace
 
 LossSpec = Annotated[
-    Annotated[NoLoss, Tag("none")]
-    | Annotated[Bernoulli, Tag("bernoulli")]
-    | Annotated[Gilbert, Tag("gilbert")]
-    | Annotated[GilbertElliott, Tag("gilbert_elliott")]
-    | Annotated[Snr, Tag("snr")]
-    | Annotated[LossList, Tag("list")]
-    | Annotated[LossTrace, Tag("trace")],
+    NoLoss | Bernoulli | Gilbert | GilbertElliott | Snr | LossList | LossTrace,
     by_kind("gilbert"),
 ]
 
