@@ -91,8 +91,8 @@ def prepare(spec: SphereHead | SofaHead | FreeFieldHead, sample_rate_hz: int) ->
     if isinstance(spec, SphereHead):
         return Sphere(spec.radius_m, microphone_directions(spec), sample_rate_hz)
     if isinstance(spec, FreeFieldHead):
-        return OpenAir(spec.radius_m * microphone_directions(spec))
-    return measured_head(spec, sample_rate_hz)
+        return FreeField(spec.radius_m * microphone_directions(spec))
+    return sofa_head(spec, sample_rate_hz)
 
 
 def unit_vectors(azimuth_deg: ndarray | float, elevation_deg: ndarray | float) -> ndarray:
@@ -209,11 +209,11 @@ class Sphere:
         )
 
 
-# ------------------------------------------------------------------------------- open air and SOFA
+# --------------------------------------------------------------------------- free field and SOFA
 
 
 @dataclass(frozen=True)
-class OpenAir:
+class FreeField:
     """Microphones at `places_m` (mic, xyz) with nothing between them."""
 
     places_m: ndarray
@@ -232,7 +232,7 @@ class OpenAir:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredHead:
     """A head known at some `directions` (direction, xyz): a wave takes the filter of the nearest.
 
     `firs` (direction, mic, tap) contain the differences in time between microphones and
@@ -264,7 +264,7 @@ def _nearest(directions: ndarray, wanted: ndarray) -> ndarray:
     return cKDTree(directions).query(wanted)[1]
 
 
-def measured_head(spec: SofaHead, sample_rate_hz: int) -> Measured:
+def sofa_head(spec: SofaHead, sample_rate_hz: int) -> MeasuredHead:
     """The head of a SOFA file. Raises ValueError where the file or the choice of receivers does
     not fit."""
     from hasim.acoustics import sofa
@@ -290,4 +290,4 @@ def measured_head(spec: SofaHead, sample_rate_hz: int) -> Measured:
     # has come one radius less far than to its centre.
     radius_m = SphereHead().radius_m
     lead = sofa.first_onset(firs) + round(radius_m / SPEED_OF_SOUND_M_PER_S * sample_rate_hz)
-    return Measured(file.directions, firs, lead)
+    return MeasuredHead(file.directions, firs, lead)

@@ -29,7 +29,7 @@ MAX_BYTES = 2**29
 
 
 @dataclass(frozen=True)
-class Measurement:
+class SofaResponses:
     """What a SOFA file holds, at the sample rate asked for."""
 
     directions: ndarray  # (measurement, xyz), unit vectors from the listener
@@ -41,7 +41,7 @@ class Measurement:
         return int(np.argmax(self.directions @ direction))
 
 
-def read(path: Path, sample_rate_hz: int) -> Measurement:
+def read(path: Path, sample_rate_hz: int) -> SofaResponses:
     """Read a SOFA file with impulse responses.
 
     Raises:
@@ -56,7 +56,7 @@ def read(path: Path, sample_rate_hz: int) -> Measurement:
         raise InputError(f"{path}: expected a SOFA file, found {_what(path)}")
     try:
         with h5py.File(path, "r") as file:
-            return _measurement(path, file, sample_rate_hz)
+            return _responses(path, file, sample_rate_hz)
     except (InputError, LimitError):
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
@@ -76,7 +76,7 @@ def _what(path: Path) -> str:
     return "a folder" if path.is_dir() else "nothing"
 
 
-def _measurement(path: Path, file: Any, sample_rate_hz: int) -> Measurement:
+def _responses(path: Path, file: Any, sample_rate_hz: int) -> SofaResponses:
     convention = _text(file.attrs.get("SOFAConventions"))
     if _text(file.attrs.get("Conventions")) != "SOFA" or convention not in CONVENTIONS:
         raise InputError(
@@ -117,7 +117,7 @@ def _measurement(path: Path, file: Any, sample_rate_hz: int) -> Measurement:
             )
     delays = np.broadcast_to(delays, (measurements, receivers))
     firs = _delayed(path, firs, delays)
-    return Measurement(
+    return SofaResponses(
         directions=vectors_m / distances_m[:, None],
         distances_m=distances_m,
         firs=at_rate(firs, int(rates_hz[0]), sample_rate_hz),

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hasim.config.yaml_reader import Node, Place, Problem, printable, shortened
+from hasim.config.yaml_reader import Place, Problem, YamlNode, printable, shortened
 
 
-def explain(errors: Iterable[Any], root: Node, shape: Shape) -> list[Problem]:
+def problems_of(errors: Iterable[Any], root: YamlNode, shape: Shape) -> list[Problem]:
     """Problems for the errors of a pydantic ValidationError on `root`, one for each key."""
     findings: dict[tuple[str, ...], list[tuple[Any, Shape]]] = {}
     for error in errors:
@@ -94,8 +94,8 @@ def close_match(word: str, words: Sequence[str]) -> str:
     return f"did you mean {matches[0]!r}?" if matches else ""
 
 
-def find(root: Node, path: Sequence[str]) -> tuple[Node, int]:
-    """The deepest Node on a path, and how many parts of the path lead there."""
+def find(root: YamlNode, path: Sequence[str]) -> tuple[YamlNode, int]:
+    """The deepest YamlNode on a path, and how many parts of the path lead there."""
     node = root
     for depth, part in enumerate(path):
         if isinstance(node.value, dict) and part in node.value:
@@ -114,7 +114,7 @@ def entry_number(part: str, entries: Sequence[object]) -> int | None:
     return number if number < len(entries) else None
 
 
-def _locate(error: Any, root: Node, shape: Shape) -> tuple[tuple[str, ...], Shape]:
+def _locate(error: Any, root: YamlNode, shape: Shape) -> tuple[tuple[str, ...], Shape]:
     """The path of an error in the file, and the shape that was expected there.
 
     pydantic's location also names the kinds it chose and the members of a union it tried: they are
@@ -164,7 +164,7 @@ _WRONG = {
 }
 
 
-def _problem(path: tuple[str, ...], found: list[tuple[Any, Shape]], root: Node) -> Problem:
+def _problem(path: tuple[str, ...], found: list[tuple[Any, Shape]], root: YamlNode) -> Problem:
     error, shape = found[0]
     node, depth = find(root, path)
     key = shortened(".".join(path))
@@ -192,7 +192,7 @@ def _problem(path: tuple[str, ...], found: list[tuple[Any, Shape]], root: Node) 
     return Problem(node.place, key, wrong, node.printed(), right)
 
 
-def _of_validator(path: tuple[str, ...], found: tuple[Any, Shape], root: Node) -> list[Problem]:
+def _of_validator(path: tuple[str, ...], found: tuple[Any, Shape], root: YamlNode) -> list[Problem]:
     """What a Spec's own validator says: `key: what is; other.key: what else`, or just text."""
     error, shape = found
     problems = []
@@ -206,7 +206,7 @@ def _of_validator(path: tuple[str, ...], found: tuple[Any, Shape], root: Node) -
     return problems
 
 
-def _place_of_parent(root: Node, path: tuple[str, ...]) -> Place:
+def _place_of_parent(root: YamlNode, path: tuple[str, ...]) -> Place:
     """Where the mapping that misses the last part of `path` begins: at its key if it has one."""
     parent, depth = find(root, path[:-1])
     if depth == 0:

@@ -1,7 +1,7 @@
 """Values set from outside a scenario file: dotted paths such as `scene.noises.0.azimuth_deg`.
 
 What the file leaves out is there with its default, so every path that a scenario has can be set.
-Setting a `kind` keeps those keys of the old kind that the new one has as well; setting a `preset`
+Override a `kind` keeps those keys of the old kind that the new one has as well; setting a `preset`
 begins afresh with its values. Shallow paths are set first, `preset` and `kind` before their
 neighbours, whatever order they come in.
 """
@@ -14,25 +14,25 @@ from typing import Any, NamedTuple
 
 from hasim.config.diagnostics import Shape, close_match, entry_number
 from hasim.config.presets import expanded, named_in
-from hasim.config.yaml_reader import Node, Place, Problem, node_of, read, shortened
+from hasim.config.yaml_reader import Place, Problem, YamlNode, node_of, read, shortened
 
 
-class Setting(NamedTuple):
+class Override(NamedTuple):
     """One path and what it shall be."""
 
     path: tuple[str, ...]
-    value: Node
+    value: YamlNode
 
 
 def parse(
     overrides: Mapping[str, Any] | Sequence[str], place: Place
-) -> tuple[list[Setting], list[Problem]]:
+) -> tuple[list[Override], list[Problem]]:
     """Settings from `{"a.b": value}` or from `["a.b=yaml"]`."""
     settings, problems = [], []
     if isinstance(overrides, Mapping):
         for key, value in overrides.items():
             try:
-                settings.append(Setting(tuple(key.split(".")), node_of(value, place)))
+                settings.append(Override(tuple(key.split(".")), node_of(value, place)))
             except ValueError as error:
                 problems.append(Problem(place, shortened(key), str(error)))
         return settings, problems
@@ -47,11 +47,13 @@ def parse(
             inner = f"{key}.{problem.key}" if problem.key else key
             problems.append(dataclasses.replace(problem, key=shortened(inner)))
         if document.root is not None and not document.problems:
-            settings.append(Setting(tuple(key.split(".")), document.root))
+            settings.append(Override(tuple(key.split(".")), document.root))
     return settings, problems
 
 
-def apply(root: Node, shape: Shape, settings: Iterable[Setting]) -> tuple[Node, list[Problem]]:
+def apply(
+    root: YamlNode, shape: Shape, settings: Iterable[Override]
+) -> tuple[YamlNode, list[Problem]]:
     """`root` with the settings made; `root` itself stays as it is."""
     problems = []
     order = {"preset": 0, "kind": 1}
@@ -69,7 +71,9 @@ class _Impossible(Exception):
         self.problem = problem
 
 
-def _set(node: Node, shape: Shape, path: tuple[str, ...], depth: int, value: Node) -> Node:
+def _set(
+    node: YamlNode, shape: Shape, path: tuple[str, ...], depth: int, value: YamlNode
+) -> YamlNode:
     """A copy of `node` in which `path[depth:]` is `value`."""
     if depth == len(path):
         return value
@@ -79,7 +83,7 @@ def _set(node: Node, shape: Shape, path: tuple[str, ...], depth: int, value: Nod
     if not isinstance(node.value, dict):
         raise _impossible(path[:depth], value, "a single value, it has no keys", node.printed())
     if part == "preset" and depth == len(path) - 1:
-        afresh = Node({"preset": value}, node.place, keys={"preset": value.place})
+        afresh = YamlNode({"preset": value}, node.place, keys={"preset": value.place})
         if named_in(afresh) is not None:
             return expanded(afresh)
     if part == "kind" and depth == len(path) - 1:
@@ -94,10 +98,12 @@ def _set(node: Node, shape: Shape, path: tuple[str, ...], depth: int, value: Nod
     if child is None:
         child = node_of(inner.schema.get("default"), value.place)
     items = {**node.value, part: _set(child, inner, path, depth + 1, value)}
-    return Node(items, node.place, keys={part: value.place, **node.keys})
+    return YamlNode(items, node.place, keys={part: value.place, **node.keys})
 
 
-def _set_entry(node: Node, shape: Shape, path: tuple[str, ...], depth: int, value: Node) -> Node:
+def _set_entry(
+    node: YamlNode, shape: Shape, path: tuple[str, ...], depth: int, value: YamlNode
+) -> YamlNode:
     """A copy of the list `node` with one entry changed."""
     assert isinstance(node.value, list)
     entries = list(node.value)
@@ -108,10 +114,10 @@ def _set_entry(node: Node, shape: Shape, path: tuple[str, ...], depth: int, valu
         got = shortened(repr(path[depth]))
         raise _impossible(path[: depth + 1], value, "no such entry", got, right)
     entries[index] = _set(entries[index], inner, path, depth + 1, value)
-    return Node(entries, node.place)
+    return YamlNode(entries, node.place)
 
 
-def _set_kind(node: Node, shape: Shape, value: Node) -> Node:
+def _set_kind(node: YamlNode, shape: Shape, value: YamlNode) -> YamlNode:
     """A copy of the mapping `node` with another kind, less the keys that only the old kind has.
 
     Of a preset it is none any more.
@@ -123,10 +129,10 @@ def _set_kind(node: Node, shape: Shape, value: Node) -> Node:
     if isinstance(value.value, str) and value.value in kinds:
         known = kinds[value.value].known_keys()
         items = {key: item for key, item in items.items() if key in known}
-    return Node(items, node.place, keys={**node.keys, "kind": value.place})
+    return YamlNode(items, node.place, keys={**node.keys, "kind": value.place})
 
 
-def _chosen(node: Node, shape: Shape) -> Shape:
+def _chosen(node: YamlNode, shape: Shape) -> Shape:
     """The shape of a mapping's own kind."""
     assert isinstance(node.value, dict)
     kinds = shape.kinds()
@@ -138,6 +144,6 @@ def _chosen(node: Node, shape: Shape) -> Shape:
 
 
 def _impossible(
-    path: tuple[str, ...], value: Node, wrong: str, got: str, right: str = ""
+    path: tuple[str, ...], value: YamlNode, wrong: str, got: str, right: str = ""
 ) -> _Impossible:
     return _Impossible(Problem(value.place, shortened(".".join(path)), wrong, got, right))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 from pydantic import Field, model_validator
 
 from hasim.config.spec import Spec
-from hasim.config.yaml_reader import Node, Place, node_of, read
+from hasim.config.yaml_reader import Place, YamlNode, node_of, read
 
 Shelf = Literal["devices", "radios", "batteries", "links", "losses"]
 SHELVES: tuple[Shelf, ...] = get_args(Shelf)
@@ -122,27 +122,27 @@ def values(shelf: Shelf, name: str, changes: Mapping[str, Any] | None = None) ->
     return expanded(node).plain()
 
 
-def expanded(node: Node) -> Node:
+def expanded(node: YamlNode) -> YamlNode:
     """A tree of values in which every mapping that names a preset has that preset's values.
 
     What the mapping says itself stays; where both are mappings, key by key. A name that is on no
     shelf stays as it is, for the Spec to refuse.
     """
     if isinstance(node.value, list):
-        return Node([expanded(item) for item in node.value], node.place, node.text)
+        return YamlNode([expanded(item) for item in node.value], node.place, node.text)
     if not isinstance(node.value, dict):
         return node
     if (name := named_in(node)) is not None:
         own = {key: item for key, item in node.value.items() if key != "preset"}
         given = node_of(load(*name).values, node.key_place("preset"))
         first = {"preset": node.value["preset"]}
-        node = _merged(given, Node(own, node.place, keys=node.keys), first)
+        node = _merged(given, YamlNode(own, node.place, keys=node.keys), first)
     assert isinstance(node.value, dict)
     items = {key: expanded(item) for key, item in node.value.items()}
-    return Node(items, node.place, keys=node.keys)
+    return YamlNode(items, node.place, keys=node.keys)
 
 
-def named_in(node: Node) -> tuple[Shelf, str] | None:
+def named_in(node: YamlNode) -> tuple[Shelf, str] | None:
     """Shelf and name of the preset that a mapping names; no name is on two shelves."""
     if not isinstance(node.value, dict) or "preset" not in node.value:
         return None
@@ -168,7 +168,7 @@ def origin(spec: FromShelf) -> dict[str, Any]:
     }
 
 
-def _merged(given: Node, own: Node, first: dict[str, Node]) -> Node:
+def _merged(given: YamlNode, own: YamlNode, first: dict[str, YamlNode]) -> YamlNode:
     assert isinstance(given.value, dict)
     assert isinstance(own.value, dict)
     items = {**first, **given.value, **own.value}
@@ -178,7 +178,7 @@ def _merged(given: Node, own: Node, first: dict[str, Node]) -> Node:
         below = given.value.get(key)
         if adds and below is not None and isinstance(below.value, dict):
             items[key] = _merged(below, item, {})
-    return Node(items, own.place, keys={**given.keys, **own.keys})
+    return YamlNode(items, own.place, keys={**given.keys, **own.keys})
 
 
 def _differing(values: Mapping[str, Any], spec: Any, path: str = "") -> Iterator[str]:

@@ -47,10 +47,10 @@ class Problem:
 
 
 @dataclass
-class Node:
-    """A value and its place: a dict of Nodes, a list of Nodes, or a scalar."""
+class YamlNode:
+    """A value and its place: a dict of YamlNodes, a list of YamlNodes, or a scalar."""
 
-    value: dict[str, Node] | list[Node] | str | int | float | bool | None
+    value: dict[str, YamlNode] | list[YamlNode] | str | int | float | bool | None
     place: Place
     text: str | None = None
     """A scalar as it was written."""
@@ -90,7 +90,7 @@ class Node:
 class Document:
     """What was read: the values (None where they could not be read), the mistakes, the warnings."""
 
-    root: Node | None
+    root: YamlNode | None
     problems: list[Problem]
     warnings: list[Problem]
 
@@ -138,8 +138,8 @@ def write(value: Any) -> str:
     return stream.getvalue()
 
 
-def node_of(value: Any, place: Place, level: int = 1) -> Node:
-    """Python values (mappings, sequences, numbers, text, paths, arrays) as Nodes at one place.
+def node_of(value: Any, place: Place, level: int = 1) -> YamlNode:
+    """Python values (mappings, sequences, numbers, text, paths, arrays) as YamlNodes at one place.
 
     Raises:
         ValueError: something that a scenario cannot hold, or more than 32 levels.
@@ -151,21 +151,21 @@ def node_of(value: Any, place: Place, level: int = 1) -> Node:
             str(node_of(key, place, level + 1).value): node_of(item, place, level + 1)
             for key, item in value.items()
         }
-        return Node(items, place, keys=dict.fromkeys(items, place))
+        return YamlNode(items, place, keys=dict.fromkeys(items, place))
     if isinstance(value, (list, tuple)):
-        return Node([node_of(item, place, level + 1) for item in value], place)
+        return YamlNode([node_of(item, place, level + 1) for item in value], place)
     if hasattr(value, "model_dump"):
         return node_of(value.model_dump(mode="json"), place, level)
     if hasattr(value, "tolist"):  # NumPy numbers and arrays
         return node_of(value.tolist(), place, level)
     if hasattr(value, "__fspath__"):
-        return Node(str(value), place)
+        return YamlNode(str(value), place)
     if isinstance(value, str) and not is_text(value):
         raise ValueError("half of a surrogate pair is not a character")
     if isinstance(value, int) and value.bit_length() > 1024:
         raise ValueError("a number of over 300 digits")
     if value is None or isinstance(value, (str, int, float, bool)):
-        return Node(value, place)
+        return YamlNode(value, place)
     raise ValueError(f"{type(value).__name__} is not something that a scenario can hold")
 
 
@@ -193,18 +193,18 @@ class _Refused(Exception):
 
 
 class _Reader:
-    """Builds Nodes from the events of the YAML parser."""
+    """Builds YamlNodes from the events of the YAML parser."""
 
     def __init__(self, file: str, with_lines: bool) -> None:
         self.file = file
         self.with_lines = with_lines
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
-        self.anchors: dict[str, tuple[Node, int]] = {}
+        self.anchors: dict[str, tuple[YamlNode, int]] = {}
         self.path: list[str] = []
         self.values = 0
 
-    def document(self, events: Iterator[Any]) -> Node:
+    def document(self, events: Iterator[Any]) -> YamlNode:
         """The first document; a second one is a mistake."""
         root = None
         for event in events:
@@ -216,9 +216,9 @@ class _Reader:
                 self._mistake(event, "a second document", "one scenario per file")
                 break
             root = self._node(event, events, 1)
-        return root or Node(None, Place(self.file), "")
+        return root or YamlNode(None, Place(self.file), "")
 
-    def _node(self, event: Any, events: Iterator[Any], level: int) -> Node:
+    def _node(self, event: Any, events: Iterator[Any], level: int) -> YamlNode:
         kind = type(event).__name__
         if kind == "AliasEvent":
             return self._alias(event)
@@ -233,7 +233,7 @@ class _Reader:
         if kind == "MappingStartEvent":
             node = self._mapping(event, events, level)
         elif kind == "SequenceStartEvent":
-            node = Node([], self._place(event))
+            node = YamlNode([], self._place(event))
             while type(item := next(events)).__name__ != "SequenceEndEvent":
                 self.path.append(str(len(node.value)))  # type: ignore[arg-type]
                 node.value.append(self._node(item, events, level + 1))  # type: ignore[union-attr]
@@ -244,9 +244,9 @@ class _Reader:
             self.anchors[event.anchor] = (node, self.values - before)
         return node
 
-    def _mapping(self, start: Any, events: Iterator[Any], level: int) -> Node:
-        items: dict[str, Node] = {}
-        node = Node(items, self._place(start))
+    def _mapping(self, start: Any, events: Iterator[Any], level: int) -> YamlNode:
+        items: dict[str, YamlNode] = {}
+        node = YamlNode(items, self._place(start))
         while type(event := next(events)).__name__ != "MappingEndEvent":
             if type(event).__name__ != "ScalarEvent":
                 self._mistake(event, "a key must be text")
@@ -267,20 +267,20 @@ class _Reader:
             self.path.pop()
         return node
 
-    def _scalar(self, event: Any) -> Node:
+    def _scalar(self, event: Any) -> YamlNode:
         place = self._place(event)
         self._check_text(event)
         if event.style:  # quoted, or a block of text
-            return Node(event.value, place)
+            return YamlNode(event.value, place)
         value = _resolved(event.value)
         if re.fullmatch(r"[-+]?0[0-7]+", event.value) and int(event.value, 8) != value:
             warning = Problem(
                 place, ".".join(self.path), f"{event.value} is read as {value}", None, "not octal"
             )
             self.warnings.append(warning)
-        return Node(value, place, event.value)
+        return YamlNode(value, place, event.value)
 
-    def _alias(self, event: Any) -> Node:
+    def _alias(self, event: Any) -> YamlNode:
         if event.anchor not in self.anchors:
             raise _Refused(
                 self._problem(event, f"*{shortened(event.anchor)} stands for nothing defined above")

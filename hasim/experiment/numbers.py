@@ -10,7 +10,7 @@ from hasim.config.ears import EARS
 from hasim.experiment.scenario import Scenario
 from hasim.metrics import Unscored
 from hasim.simulation import energy, feasibility
-from hasim.simulation.device.memory import Ledger
+from hasim.simulation.device.memory import MemoryLedger
 from hasim.simulation.latency import Latency, decompose
 from hasim.simulation.link.traffic import carried_kbps, offered_kbps
 from hasim.simulation.program import macs_per_frame
@@ -102,11 +102,13 @@ def verdict(scenario: Scenario, timeline: Timeline) -> feasibility.Verdict:
     )
 
 
-def _ledgers(scenario: Scenario) -> tuple[Ledger, Ledger]:
+def _ledgers(scenario: Scenario) -> tuple[MemoryLedger, MemoryLedger]:
     """What the algorithm keeps in memory, beside the room that each device has."""
     items = scenario.algorithm.memory(scenario.front_end, scenario.link.codec)
     left, right = scenario.devices.left, scenario.devices.right
-    return Ledger(items, left.ram_kb, left.nvm_kb), Ledger(items, right.ram_kb, right.nvm_kb)
+    return MemoryLedger(items, left.ram_kb, left.nvm_kb), MemoryLedger(
+        items, right.ram_kb, right.nvm_kb
+    )
 
 
 def acoustics(scene: Scene) -> dict[str, float]:

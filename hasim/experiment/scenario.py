@@ -23,12 +23,12 @@ from hasim.config.diagnostics import (
     ScenarioWarning,
     Shape,
     close_match,
-    explain,
     find,
+    problems_of,
 )
 from hasim.config.presets import expanded
 from hasim.config.spec import Spec
-from hasim.config.yaml_reader import MAX_BYTES, Node, Place, Problem, node_of, read, write
+from hasim.config.yaml_reader import MAX_BYTES, Place, Problem, YamlNode, node_of, read, write
 from hasim.dsp.stft import FrontEndSpec
 from hasim.metrics import MetricName, ScoringSpec
 from hasim.networks import pretrained
@@ -132,7 +132,7 @@ def load(
     settings, problems = settings_from_outside.parse(overrides, Place("--set"))
     if document.root is None:
         raise ScenarioError([*document.problems, *problems])
-    root = document.root if document.root.value is not None else Node({}, document.root.place)
+    root = document.root if document.root.value is not None else YamlNode({}, document.root.place)
     _refuse_other_versions(root)
     root, unset = settings_from_outside.apply(expanded(root), _shape(), settings)
     folder = Path(os.path.abspath(file)).parent
@@ -220,14 +220,14 @@ def _text(file: str) -> str:
     raise ScenarioError([problem])
 
 
-def _scenario(root: Node, problems: list[Problem], folder: Path | None) -> Scenario:
+def _scenario(root: YamlNode, problems: list[Problem], folder: Path | None) -> Scenario:
     """Validate, and let relative paths start at `folder`."""
     scenario = None
     try:
         # Strict JSON: numbers are no text and no booleans, lists are tuples text is paths.
         scenario = Scenario.model_validate_json(json.dumps(root.plain()), strict=True)
     except ValidationError as error:
-        problems = problems + explain(error.errors(include_url=False), root, _shape())
+        problems = problems + problems_of(error.errors(include_url=False), root, _shape())
     if scenario is not None and folder is not None:
         scenario = _rooted(scenario, folder)
         problems = problems + list(_missing_files(scenario, root))
@@ -236,7 +236,7 @@ def _scenario(root: Node, problems: list[Problem], folder: Path | None) -> Scena
     return scenario
 
 
-def _refuse_other_versions(root: Node) -> None:
+def _refuse_other_versions(root: YamlNode) -> None:
     """A file for a newer hasim may say anything: its version is all there is to report."""
     if not isinstance(root.value, dict) or "schema_version" not in root.value:
         return
@@ -267,7 +267,7 @@ def _rooted(value: Any, folder: Path) -> Any:
     return value
 
 
-def _missing_files(scenario: Scenario, root: Node) -> Iterator[Problem]:
+def _missing_files(scenario: Scenario, root: YamlNode) -> Iterator[Problem]:
     for key, path in _paths(scenario, ()):
         is_folder_of_weights = key[-1] == "weights" and path.is_dir()
         if not path.is_file() and not is_folder_of_weights:

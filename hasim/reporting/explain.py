@@ -18,7 +18,7 @@ from hasim.config.ears import EARS
 from hasim.config.spec import InputError
 from hasim.experiment.scenario import Scenario, from_mapping
 from hasim.simulation.device.device import DeviceSpec, Resource
-from hasim.simulation.device.memory import Ledger, Region
+from hasim.simulation.device.memory import MemoryLedger, Region
 from hasim.simulation.latency import BANDS, band
 from hasim.simulation.link.traffic import payload_bits
 from hasim.simulation.program import Compute, Program, Receive
@@ -127,7 +127,7 @@ def _behind(run: _Run, reason: str) -> Iterator[str]:
 def _memory(run: _Run, ear: str, region: Region) -> Iterator[str]:
     device, s = run.device(ear), run.scenario
     items = s.algorithm.memory(s.front_end, s.link.codec)
-    ledger = device.placed(Ledger(items, device.ram_kb, device.nvm_kb))
+    ledger = device.placed(MemoryLedger(items, device.ram_kb, device.nvm_kb))
     for item in sorted(ledger.items, key=lambda item: -item.bytes):
         if item.region == region:
             yield f"{item.bytes / 1024:9.1f} kB  {item.name}"

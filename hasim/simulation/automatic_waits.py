@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import numpy as np
 
-from hasim.simulation.link.channel import Fate, nothing_arrives, prompt, slowest
+from hasim.simulation.link.channel import (
+    ChannelRealisation,
+    nothing_arrives,
+    prompt,
+    slowest_realisation,
+)
 from hasim.simulation.playout_spec import PlayoutSpec
-from hasim.simulation.processor import Ear
+from hasim.simulation.processor import Processor
 from hasim.simulation.radio import Radio
-from hasim.simulation.schedule import Plan, Waits, plan, received
+from hasim.simulation.schedule import Schedule, WaitTimes, make_schedule, received
 
 
 def play(
-    plan: Plan, fate: Fate, waits_ns: Waits | None, delay_ns: int | None = None
-) -> tuple[tuple[Ear, Ear], Radio]:
+    schedule: Schedule,
+    realisation: ChannelRealisation,
+    waits_ns: WaitTimes | None,
+    delay_ns: int | None = None,
+) -> tuple[tuple[Processor, Processor], Radio]:
     """One run, from silence to silence."""
     from simpy import Environment, Interrupt
 
     env = Environment()
-    radio = Radio(env, plan.air, plan.sizes, fate, plan.frames)
-    for ear, device in enumerate(plan.devices):
+    radio = Radio(env, schedule.air, schedule.sizes, realisation, schedule.frames)
+    for ear, device in enumerate(schedule.devices):
         if device.reboot is not None:
             at_ns = round(device.reboot.at_s * 1e9)
             radio.down[ear] = (at_ns, at_ns + round(device.reboot.takes_ms * 1e6))
-    left = Ear(env, plan, radio, 0, waits_ns, delay_ns, Interrupt)
-    right = Ear(env, plan, radio, 1, waits_ns, delay_ns, Interrupt)
+    left = Processor(env, schedule, radio, 0, waits_ns, delay_ns, Interrupt)
+    right = Processor(env, schedule, radio, 1, waits_ns, delay_ns, Interrupt)
     env.run()
     return (left, right), radio
 
 
-def playout_ns(whole: Plan, playout: PlayoutSpec) -> tuple[Waits, int]:
+def playout_ns(schedule: Schedule, playout: PlayoutSpec) -> tuple[WaitTimes, int]:
     """(waits, delay) as configured; `auto` is found by playing without luck.
 
     A link that loses nothing shows how long each ear has to wait for each channel: once prompt, and
@@ -40,43 +48,47 @@ def playout_ns(whole: Plan, playout: PlayoutSpec) -> tuple[Waits, int]:
     Where a core or a medium has more to do than time, the backlog grows and no finite time is
     enough: then the first frame's own figures are taken, so that the later ones show as missed.
     """
-    waits_ns = None if playout.wait_ms == "auto" else whole.waits(round(playout.wait_ms * 1e6))
+    waits_ns = None if playout.wait_ms == "auto" else schedule.waits(round(playout.wait_ms * 1e6))
     if waits_ns is not None and playout.delay_ms != "auto":
         return waits_ns, round(playout.delay_ms * 1e6)
-    fates = [slowest(whole.air)]
-    if whole.air.jitter_ns > 0 or whole.air.attempts > 1:
-        fates.append(prompt())
-    rehearsals = [_rehearse(whole, fate, waits_ns) for fate in fates]
+    realisations = [slowest_realisation(schedule.air)]
+    if schedule.air.jitter_ns > 0 or schedule.air.attempts > 1:
+        realisations.append(prompt())
+    rehearsals = [_rehearse(schedule, realisation, waits_ns) for realisation in realisations]
     if waits_ns is None:
         waits_ns = np.max([needed_ns for needed_ns, _ in rehearsals], axis=0).tolist()
     if playout.delay_ms != "auto":
         return waits_ns, round(playout.delay_ms * 1e6)
-    rehearsals.append(_rehearse(whole, nothing_arrives(), waits_ns))
+    rehearsals.append(_rehearse(schedule, nothing_arrives(), waits_ns))
     return waits_ns, max(slowest_ns for _, slowest_ns in rehearsals)
 
 
-def _rehearse(whole: Plan, fate: Fate, waits_ns: Waits | None) -> tuple[Waits, int]:
+def _rehearse(
+    schedule: Schedule, realisation: ChannelRealisation, waits_ns: WaitTimes | None
+) -> tuple[WaitTimes, int]:
     """(waits, delay) that the slowest frames of a run without luck need.
 
     A short run is enough if it ends in a pattern that repeats, as nearly all do.
     """
     untroubled = {"overload": "queue", "reboot": None}
-    patient = [device.model_copy(update=untroubled) for device in whole.devices]
-    short = 64 + 4 * whole.period
-    for frames in sorted({min(short, whole.frames), whole.frames}):
-        trial = plan(whole.programs, frames, whole.hop_ns, (patient[0], patient[1]), whole.link)
-        ears, radio = play(trial, fate, waits_ns)
+    patient = [device.model_copy(update=untroubled) for device in schedule.devices]
+    short = 64 + 4 * schedule.period
+    for frames in sorted({min(short, schedule.frames), schedule.frames}):
+        trial = make_schedule(
+            schedule.programs, frames, schedule.hop_ns, (patient[0], patient[1]), schedule.link
+        )
+        ears, radio = play(trial, realisation, waits_ns)
         finished_ns = np.array([ear.finished_ns for ear in ears])
         if np.any(finished_ns < 0):
             raise ValueError(
                 "playout.wait_ms: auto finds no time that is enough, because each ear receives "
                 "from the other before it sends; send first, or give a number"
             )
-        settled = 1 if whole.overloaded else _settled(trial, ears, radio)
+        settled = 1 if schedule.overloaded else _settled(trial, ears, radio)
         if settled:
             break
-    settled = settled or whole.frames
-    needed_ns = whole.waits(0)
+    settled = settled or schedule.frames
+    needed_ns = schedule.waits(0)
     for ear, program in enumerate(trial.programs):
         for step in received(program):
             channel = trial.channels.index(step.channel)
@@ -86,7 +98,7 @@ def _rehearse(whole: Plan, fate: Fate, waits_ns: Waits | None) -> tuple[Waits, i
     return needed_ns, int((finished_ns - trial.needed_ns())[:, :settled].max())
 
 
-def _settled(trial: Plan, ears: tuple[Ear, Ear], radio: Radio) -> int:
+def _settled(trial: Schedule, ears: tuple[Processor, Processor], radio: Radio) -> int:
     """How many frames show all that a longer run would; 0 if this run does not prove it.
 
     The state at a frame's release is what the frames before it have in flight. If the times of the

@@ -10,48 +10,50 @@ from numpy import ndarray
 from hasim.config.ears import EARS
 from hasim.simulation.device.device import DeviceSpec
 from hasim.simulation.link.air import NEVER
-from hasim.simulation.processor import Ear
-from hasim.simulation.queues import Ledger
+from hasim.simulation.processor import Processor
+from hasim.simulation.queues import WorkLog
 from hasim.simulation.radio import Radio
-from hasim.simulation.schedule import Plan, Waits
+from hasim.simulation.schedule import Schedule, WaitTimes
 from hasim.simulation.timeline import Deliveries, Mode, Status, Timeline
 
 
 def timeline(
-    plan: Plan,
-    ears: tuple[Ear, Ear],
+    schedule: Schedule,
+    ears: tuple[Processor, Processor],
     radio: Radio,
-    waits_ns: Waits,
+    waits_ns: WaitTimes,
     delay_ns: int,
     skew_samples: ndarray,
 ) -> Timeline:
     """What came of a finished run."""
-    released_ns = np.tile(plan.needed_ns(), (2, 1))
-    servers: dict[str, Ledger] = {
+    released_ns = np.tile(schedule.needed_ns(), (2, 1))
+    servers: dict[str, WorkLog] = {
         f"{resource}_{name}": core
         for name, ear in zip(EARS, ears, strict=True)
         for resource, core in ear.cores.items()
     }
-    if plan.air.shared:
+    if schedule.air.shared:
         servers["link"] = radio.media[0]
     else:
         servers["link_left_to_right"], servers["link_right_to_left"] = radio.media
     return Timeline(
-        hop_ns=plan.hop_ns,
+        hop_ns=schedule.hop_ns,
         released_ns=released_ns,
         finished_ns=np.array([ear.finished_ns for ear in ears]),
         deadline_ns=released_ns + delay_ns,
         playout_delay_ns=delay_ns,
         wait_ns=max((max(ear, default=0) for ear in waits_ns), default=0),
         channels={
-            channel: _deliveries(plan, radio, number, (waits_ns[0][number], waits_ns[1][number]))
-            for number, channel in enumerate(plan.channels)
+            channel: _deliveries(
+                schedule, radio, number, (waits_ns[0][number], waits_ns[1][number])
+            )
+            for number, channel in enumerate(schedule.channels)
         },
         busy_ns=np.array([_busy_ns(ear) for ear in ears]),
-        airtime_ns=_airtime_ns(plan, radio),
-        duration_ns=plan.frames * plan.hop_ns,
-        steps=_steps(plan, ears),
-        packets=_packets(plan, radio),
+        airtime_ns=_airtime_ns(schedule, radio),
+        duration_ns=schedule.frames * schedule.hop_ns,
+        steps=_steps(schedule, ears),
+        packets=_packets(schedule, radio),
         queue={
             f"{name}_{figure}": value
             for name, server in servers.items()
@@ -59,19 +61,19 @@ def timeline(
         },
         mode=np.array([ear.mode for ear in ears], dtype=np.int8),
         restarted=np.array(
-            [np.arange(plan.frames) == ear.restarted for ear in ears], dtype=np.int8
+            [np.arange(schedule.frames) == ear.restarted for ear in ears], dtype=np.int8
         ),
         skew_samples=skew_samples,
-        clock=(_clock(plan.devices[0]), _clock(plan.devices[1])),
+        clock=(_clock(schedule.devices[0]), _clock(schedule.devices[1])),
     )
 
 
 def _clock(device: DeviceSpec) -> float:
-    assert device.clock != "auto"  # a plan has settled it
+    assert device.clock != "auto"  # a schedule has settled it
     return device.clock
 
 
-def _busy_ns(ear: Ear) -> int:
+def _busy_ns(ear: Processor) -> int:
     """Time in which the core or the accelerator did something, interrupts included."""
     began = [began_ns for core in ear.cores.values() for began_ns in core.began_ns]
     work = [work_ns for core in ear.cores.values() for work_ns in core.work_ns]
@@ -84,17 +86,19 @@ def _busy_ns(ear: Ear) -> int:
     return busy_ns + sum(core.stolen_ns for core in ear.cores.values()) - within_ns
 
 
-def _airtime_ns(plan: Plan, radio: Radio) -> int:
+def _airtime_ns(schedule: Schedule, radio: Radio) -> int:
     """Time the air is taken: slots are of one air, full duplex are two."""
     left, right = (medium.busy_ns for medium in radio.media)
-    return left + right if plan.air.slots else max(left, right)
+    return left + right if schedule.air.slots else max(left, right)
 
 
-def _deliveries(plan: Plan, radio: Radio, channel: int, waits_ns: tuple[int, int]) -> Deliveries:
+def _deliveries(
+    schedule: Schedule, radio: Radio, channel: int, waits_ns: tuple[int, int]
+) -> Deliveries:
     sent_ns = np.array([ear[channel] for ear in radio.sent_ns])
     arrived_ns = np.array([ear[channel] for ear in radio.arrived_ns])
-    lag_frames = plan.lag_frames(channel)
-    due_ns = plan.needed_ns(lag_frames) + np.array(waits_ns)[:, None]
+    lag_frames = schedule.lag_frames(channel)
+    due_ns = schedule.needed_ns(lag_frames) + np.array(waits_ns)[:, None]
     status = np.select(
         [sent_ns[::-1] < 0, arrived_ns < 0, arrived_ns > due_ns],
         [Status.NOT_SENT, Status.LOST, Status.LATE],
@@ -104,11 +108,11 @@ def _deliveries(plan: Plan, radio: Radio, channel: int, waits_ns: tuple[int, int
     return Deliveries(sent_ns, arrived_ns, status, lag_frames, waits_ns, rung)
 
 
-def _steps(plan: Plan, ears: tuple[Ear, Ear]) -> ndarray:
+def _steps(schedule: Schedule, ears: tuple[Processor, Processor]) -> ndarray:
     """Records of all Computes that had something to do, by start and ear."""
     names = [
         step.name
-        for ear in plan.segments
+        for ear in schedule.segments
         for segment in ear[Mode.FULL]
         for step in segment.computes
     ]
@@ -122,7 +126,7 @@ def _steps(plan: Plan, ears: tuple[Ear, Ear]) -> ndarray:
     parts = [np.empty(0, dtype=fields)]
     for ear, player in enumerate(ears):
         modes = np.array(player.mode)
-        for mode, segments in plan.segments[ear].items():
+        for mode, segments in schedule.segments[ear].items():
             for station, (segment, began) in enumerate(zip(segments, player.began_ns, strict=True)):
                 began_ns = np.array(began)
                 played = (began_ns >= 0) & (modes == mode)
@@ -140,7 +144,7 @@ def _steps(plan: Plan, ears: tuple[Ear, Ear]) -> ndarray:
 
 
 def _interrupt(
-    part: ndarray, begin_ns: ndarray, end_ns: ndarray, player: Ear, station: int
+    part: ndarray, begin_ns: ndarray, end_ns: ndarray, player: Processor, station: int
 ) -> None:
     """Move a step's records by what the interrupts before its start and its end took."""
     if not player.pauses:
@@ -153,7 +157,7 @@ def _interrupt(
                 record["end_ns"] += takes_ns
 
 
-def _stop(part: ndarray, player: Ear, station: int) -> ndarray:
+def _stop(part: ndarray, player: Processor, station: int) -> ndarray:
     """A step's records, cut where their frames were given up."""
     if not player.stopped_ns:
         return part
@@ -163,10 +167,10 @@ def _stop(part: ndarray, player: Ear, station: int) -> ndarray:
     return part[part["end_ns"] > part["start_ns"]]
 
 
-def _packets(plan: Plan, radio: Radio) -> ndarray:
+def _packets(schedule: Schedule, radio: Radio) -> ndarray:
     """Records of all attempts, in the order in which they began."""
     fields: list[tuple[str, Any]] = [
-        ("channel", _text(plan.channels)),
+        ("channel", _text(schedule.channels)),
         ("sender", np.int8),
         ("frame", np.int32),
         ("piece", np.int16),
@@ -179,7 +183,7 @@ def _packets(plan: Plan, radio: Radio) -> ndarray:
     records = np.empty(len(radio.records), dtype=fields)
     if radio.records:
         channel, *columns = zip(*radio.records, strict=True)
-        records["channel"] = np.array(plan.channels)[list(channel)]
+        records["channel"] = np.array(schedule.channels)[list(channel)]
         for (name, _), column in zip(fields[1:], columns, strict=True):
             records[name] = column
     return records[np.argsort(records["start_ns"], kind="stable")]

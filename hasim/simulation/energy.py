@@ -1,4 +1,4 @@
-"""Ledger of energy: what an ear's electronics took for what, and how long a cell lasts.
+"""MemoryLedger of energy: what an ear's electronics took for what, and how long a cell lasts.
 
 Either the core is charged by its states (active while it computes, idle otherwise; measured board
 power has memory and leakage in it) or, where only that is known, by multiply-accumulate and by

@@ -16,7 +16,7 @@ from numpy import ndarray
 
 from hasim.config.ears import EARS
 from hasim.simulation.device.device import DeviceSpec
-from hasim.simulation.device.memory import REGIONS, Ledger
+from hasim.simulation.device.memory import REGIONS, MemoryLedger
 from hasim.simulation.link.traffic import LinkSpec, carried_kbps, offered_kbps
 from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute, Program, macs_per_frame
@@ -41,7 +41,7 @@ def judge(
     programs: tuple[Program, Program],
     devices: tuple[DeviceSpec, DeviceSpec],
     link: LinkSpec,
-    ledgers: tuple[Ledger, Ledger],
+    ledgers: tuple[MemoryLedger, MemoryLedger],
     playout: PlayoutSpec,
 ) -> Verdict:
     """Judge one run by its timeline and by what its devices (left, right) and its link can do."""
@@ -60,7 +60,7 @@ def judge(
     return Verdict(tuple(reasons))
 
 
-def _memory(ledger: Ledger) -> Iterator[str]:
+def _memory(ledger: MemoryLedger) -> Iterator[str]:
     for region in REGIONS:
         shortage_kb = ledger.shortage_kb(region)
         if shortage_kb > 0:

@@ -15,13 +15,13 @@ from typing import Any
 
 from hasim.simulation.device.device import Resource
 from hasim.simulation.program import Receive, Send
-from hasim.simulation.queues import INTERRUPT, RELEASE, Core, Environment, Event, Job, schedule
+from hasim.simulation.queues import INTERRUPT, RELEASE, Core, Environment, Event, Job, trigger_after
 from hasim.simulation.radio import Radio
-from hasim.simulation.schedule import Plan, Segment, Waits, sent
+from hasim.simulation.schedule import Schedule, Segment, WaitTimes, sent
 from hasim.simulation.timeline import Mode
 
 
-class Ear:
+class Processor:
     """One device in a run; without `waits_ns` it waits for packets as long as it takes.
 
     With `delay_ns` frames that are not ready so long after their release may be given up.
@@ -31,40 +31,40 @@ class Ear:
     def __init__(
         self,
         env: Environment,
-        plan: Plan,
+        schedule: Schedule,
         radio: Radio,
         ear: int,
-        waits_ns: Waits | None,
+        waits_ns: WaitTimes | None,
         delay_ns: int | None,
         interrupted: type[BaseException],
     ) -> None:
         self._env = env
-        self._plan = plan
+        self._schedule = schedule
         self._radio = radio
         self._ear = ear
-        self._device = plan.devices[ear]
-        self._segments = plan.segments[ear]
+        self._device = schedule.devices[ear]
+        self._segments = schedule.segments[ear]
         self._waits_ns = waits_ns
         self._delay_ns = delay_ns
         self._interrupted = interrupted
-        self._number = {channel: number for number, channel in enumerate(plan.channels)}
+        self._number = {channel: number for number, channel in enumerate(schedule.channels)}
         stations = len(self._segments[Mode.FULL])
-        self._over = [[env.event() for _ in range(plan.frames)] for _ in range(stations + 1)]
+        self._over = [[env.event() for _ in range(schedule.frames)] for _ in range(stations + 1)]
         self._at = [-1] * stations  # the frame that each station works on
         by_rank = self._device.order == "oldest_frame"
         resources = dict.fromkeys(segment.resource for segment in self._segments[Mode.FULL])
         self.cores: dict[Resource, Core] = {
             resource: Core(env, by_rank) for resource in ("core", *resources)
         }
-        self.skipped = [False] * plan.frames
-        self.mode = [Mode.FULL] * plan.frames
+        self.skipped = [False] * schedule.frames
+        self.mode = [Mode.FULL] * schedule.frames
         self.restarted = -1  # the first frame after a reboot
-        self.began_ns = [[-1] * plan.frames for _ in range(stations)]
+        self.began_ns = [[-1] * schedule.frames for _ in range(stations)]
         self.stopped_ns: dict[tuple[int, int], int] = {}  # (station, frame): given up while at it
         self.pauses: dict[tuple[int, int], list[tuple[int, int]]] = {}  # as in Job
-        self.finished_ns = [-1] * plan.frames
+        self.finished_ns = [-1] * schedule.frames
         env.process(self._release())
-        for send in sent(plan.programs[ear]):
+        for send in sent(schedule.programs[ear]):
             if self._streams(send):
                 env.process(self._capture(send))
         self._stations = [env.process(self._station(station)) for station in range(stations)]
@@ -76,25 +76,25 @@ class Ear:
 
     def _capture(self, send: Send) -> Generator[Event, Any, None]:
         """Hand over the pieces of a hop that are complete before the hop is."""
-        env, plan, channel = self._env, self._plan, self._number[send.channel]
-        early = plan.air.payloads[self._ear][channel][:-1]  # these have one size
-        for frame in range(plan.frames if early else 0):
+        env, schedule, channel = self._env, self._schedule, self._number[send.channel]
+        early = schedule.air.payloads[self._ear][channel][:-1]  # these have one size
+        for frame in range(schedule.frames if early else 0):
             for number, piece in enumerate(early):
-                captured_ns = ceil((frame + piece.captured) * plan.hop_ns)
+                captured_ns = ceil((frame + piece.captured) * schedule.hop_ns)
                 yield env.timeout(captured_ns - env.now)
                 if not self._down:
                     self._radio.send(self._ear, channel, frame, number)
 
     def _streams(self, send: Send) -> bool:
         """Pieces leave while they are captured; their size is then fixed."""
-        return send.while_capturing and self._plan.air.streaming and not send.ladder
+        return send.while_capturing and self._schedule.air.streaming and not send.ladder
 
     def _release(self) -> Generator[Event, Any, None]:
         """Release every frame to the first station, unless it is skipped."""
-        env, plan = self._env, self._plan
-        captured = [send for send in sent(plan.programs[self._ear]) if send.while_capturing]
-        for frame in range(plan.frames):
-            yield schedule(env.event(), plan.released_ns(frame) - env.now, RELEASE)
+        env, schedule = self._env, self._schedule
+        captured = [send for send in sent(schedule.programs[self._ear]) if send.while_capturing]
+        for frame in range(schedule.frames):
+            yield trigger_after(env.event(), schedule.released_ns(frame) - env.now, RELEASE)
             self._decide(frame)
             if not self.skipped[frame]:
                 for send in captured:
@@ -110,7 +110,7 @@ class Ear:
             self.restarted = frame
         overload = self._device.overload
         if overload == "abort_at_deadline" and self._delay_ns is not None:
-            due = schedule(self._env.event(), self._delay_ns, INTERRUPT)
+            due = trigger_after(self._env.event(), self._delay_ns, INTERRUPT)
             due.callbacks.append(lambda _: self._give_up(frame))
         elif overload == "queue" or not any(core.busy for core in self.cores.values()):
             return
@@ -132,7 +132,7 @@ class Ear:
         """Frame by frame, wait for the station before, the partner and the core; then work."""
         before, after = self._over[station], self._over[station + 1]
         last = station + 1 == len(self.began_ns)
-        for frame in range(self._plan.frames):
+        for frame in range(self._schedule.frames):
             yield before[frame]
             if not self.skipped[frame]:
                 self._at[station] = frame
@@ -190,8 +190,8 @@ class Ear:
         oldest = newest if frame else 0
         give_up_ns = None
         if self._waits_ns is not None:
-            give_up_ns = self._plan.released_ns(frame) + self._waits_ns[self._ear][channel]
-        for packet in range(max(oldest, 0), min(newest + 1, self._plan.frames)):
+            give_up_ns = self._schedule.released_ns(frame) + self._waits_ns[self._ear][channel]
+        for packet in range(max(oldest, 0), min(newest + 1, self._schedule.frames)):
             yield from self._radio.awaited(self._ear, channel, packet, give_up_ns)
 
     # ------------------------------------------------------------------------ things go wrong
@@ -208,9 +208,9 @@ class Ear:
     def _reboot(self) -> Generator[Event, Any, None]:
         """Forget all frames at hand, and be deaf and dumb for a while."""
         begin_ns, _ = self._radio.down[self._ear]
-        yield schedule(self._env.event(), begin_ns - self._env.now, INTERRUPT)
-        for frame in range(self._plan.frames):
-            if self._plan.released_ns(frame) <= self._env.now:
+        yield trigger_after(self._env.event(), begin_ns - self._env.now, INTERRUPT)
+        for frame in range(self._schedule.frames):
+            if self._schedule.released_ns(frame) <= self._env.now:
                 self._give_up(frame)
 
     @property
@@ -236,4 +236,4 @@ class Ear:
         """Periodic interrupts, until the ear has nothing more to do."""
         while not self._over[-1][-1].triggered:
             self.cores["core"].interrupt(takes_ns)
-            yield schedule(self._env.event(), period_ns, INTERRUPT)
+            yield trigger_after(self._env.event(), period_ns, INTERRUPT)

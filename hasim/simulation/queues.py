@@ -20,7 +20,7 @@ NORMAL, RELEASE, INTERRUPT, ADMISSION = 1, 2, 3, 4
 servers."""
 
 
-class Ledger:
+class WorkLog:
     """Who asked when, and was served from when and for how long."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Ledger:
         """All work taken on so far."""
         return sum(self.work_ns)
 
-    def note(self, asked_ns: int, began_ns: int, work_ns: int) -> None:
+    def log(self, asked_ns: int, began_ns: int, work_ns: int) -> None:
         """Write down one service."""
         self.asked_ns.append(asked_ns)
         self.began_ns.append(began_ns)
@@ -62,7 +62,7 @@ class Ledger:
         }
 
 
-class Server(Ledger):
+class Server(WorkLog):
     """One server: first come first served, in the same nanosecond by rank, never interrupted.
 
     A SimPy Resource would take whoever's event happened to run first. As the work is known when it
@@ -90,7 +90,7 @@ class Server(Ledger):
         nanosecond must differ in rank if their order is to be certain.
         """
         if not self._asking:
-            admission = schedule(self._env.event(), 0, ADMISSION)
+            admission = trigger_after(self._env.event(), 0, ADMISSION)
             admission.callbacks.append(self._admit)
         begin = self._env.event()
         self._asking.append((rank, work_ns, until_ns, begin))
@@ -101,11 +101,11 @@ class Server(Ledger):
         for _rank, work_ns, until_ns, begin in sorted(self._asking, key=lambda asked: asked[0]):
             start = self._start_ns(now)
             if start >= until_ns:
-                schedule(begin, 0, value=False)
+                trigger_after(begin, 0, value=False)
                 continue
             self._free_ns = start + work_ns
-            self.note(now, start, work_ns)
-            schedule(begin, start - now)
+            self.log(now, start, work_ns)
+            trigger_after(begin, start - now)
         self._asking.clear()
 
     def _start_ns(self, now: int) -> int:
@@ -116,7 +116,7 @@ class Server(Ledger):
         return -(-now // self._opens_ns) * self._opens_ns
 
 
-class SlotServer(Ledger):
+class SlotServer(WorkLog):
     """The slots of one ear: whoever ranks first of those that wait has the next one."""
 
     def __init__(self, env: Environment, slots: Slots, ear: int) -> None:
@@ -140,7 +140,7 @@ class SlotServer(Ledger):
     def _wake(self) -> None:
         now, self._awake = self._env.now, True
         slot_ns = self._slots.next_ns(self._ear, max(now, self._next_ns))
-        slot = schedule(self._env.event(), slot_ns - now, ADMISSION)
+        slot = trigger_after(self._env.event(), slot_ns - now, ADMISSION)
         slot.callbacks.append(self._slot)
 
     def _slot(self, _: Event) -> None:
@@ -150,15 +150,15 @@ class SlotServer(Ledger):
         while self._waiting:
             _rank, asked_ns, work_ns, until_ns, begin = heappop(self._waiting)
             if now < until_ns:
-                self.note(asked_ns, now, work_ns)
-                schedule(begin, 0)
+                self.log(asked_ns, now, work_ns)
+                trigger_after(begin, 0)
                 break
-            schedule(begin, 0, value=False)
+            trigger_after(begin, 0, value=False)
         if self._waiting:
             self._wake()
 
 
-class OpenAir:
+class ContentionMedium:
     """A medium on which whoever wants sends at once: transmissions that overlap are all lost."""
 
     def __init__(self, env: Environment) -> None:
@@ -186,7 +186,7 @@ class Transmission:
         self.collided = collided
 
 
-class Core(Ledger):
+class Core(WorkLog):
     """A processor: one job at a time, first come first served, in the same nanosecond by rank; or
     always by rank, and among equals by time.
 
@@ -213,7 +213,7 @@ class Core(Ledger):
         """Ask for `work_ns`; the job's `granted` comes when it begins. Whoever asked must
         `end` it."""
         if not self._asking:
-            admission = schedule(self._env.event(), 0, ADMISSION)
+            admission = trigger_after(self._env.event(), 0, ADMISSION)
             admission.callbacks.append(self._admit)
         job = Job(work_ns, rank, self._env.now, self._env.event())
         self._asking.append(job)
@@ -222,7 +222,7 @@ class Core(Ledger):
     def end(self, job: Job) -> None:
         """The job is done, or given up, begun or not."""
         if job is self._job:
-            self.note(job.asked_ns, job.began_ns, self._env.now - job.began_ns)
+            self.log(job.asked_ns, job.began_ns, self._env.now - job.began_ns)
             self._job = None
             if self._queue:
                 self._grant(self._queue.pop(0))
@@ -254,7 +254,7 @@ class Core(Ledger):
         job.began_ns = now
         if self._interrupted_ns > now:
             job.pause(now, self._interrupted_ns - now)
-        schedule(job.granted, 0)
+        trigger_after(job.granted, 0)
 
 
 class Job:
@@ -284,7 +284,7 @@ class Job:
         return self.began_ns + self.stolen_ns + progress_ns
 
 
-def schedule(event: Event, delay_ns: int, priority: int = NORMAL, value: bool = True) -> Event:
+def trigger_after(event: Event, delay_ns: int, priority: int = NORMAL, value: bool = True) -> Event:
     """Let `event` come after `delay_ns`, behind everything of smaller priority at that nanosecond.
 
     SimPy's Timeout does the same, but knows only one priority.

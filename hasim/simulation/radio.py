@@ -10,15 +10,15 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from hasim.simulation.link.air import NEVER, Air, Booked, Payloads
-from hasim.simulation.link.channel import Fate
+from hasim.simulation.link.channel import ChannelRealisation
 from hasim.simulation.queues import (
     INTERRUPT,
+    ContentionMedium,
     Environment,
     Event,
-    OpenAir,
     Server,
     SlotServer,
-    schedule,
+    trigger_after,
 )
 
 Record = tuple[int, int, int, int, int, int, int, int, bool]
@@ -29,16 +29,21 @@ class Radio:
     """Both directions between the ears; channels are numbered, and ears are 0 and 1."""
 
     def __init__(
-        self, env: Environment, air: Air, sizes: list[Payloads], fate: Fate, frames: int
+        self,
+        env: Environment,
+        air: Air,
+        sizes: list[Payloads],
+        realisation: ChannelRealisation,
+        frames: int,
     ) -> None:
         self._env = env
         self._air = air
         self._sizes = sizes
         self._waiting: tuple[dict[tuple[int, int], int], ...] = ({}, {})  # pieces, by payload
-        self._fate = fate
+        self._realisation = realisation
         self._booked: Booked = {}
         self.media = _media(env, air)
-        self._open_air = OpenAir(env) if air.collides and fate.flushes else None
+        self._contention = ContentionMedium(env) if air.collides and realisation.flushes else None
         self.listeners: list[Callable[[Event], None]] = []  # called when an attempt ends
         self.down = [(NEVER, NEVER), (NEVER, NEVER)]  # from when to when an ear is switched off
         channels = len(air.payloads[0])
@@ -76,17 +81,17 @@ class Radio:
     def _piece(
         self, sender: int, channel: int, frame: int, number: int
     ) -> Generator[Event, Any, None]:
-        env, air, fate, medium = self._env, self._air, self._fate, self.media[sender]
+        env, air, realisation, medium = self._env, self._air, self._realisation, self.media[sender]
         piece = self._sizes[self.rung[sender][channel][frame]][sender][channel][number]
         entry = air.entry(sender, env.now, self._booked)
-        until_ns = entry.until_ns if fate.flushes else NEVER
+        until_ns = entry.until_ns if realisation.flushes else NEVER
         if entry.begin_ns > env.now:
             yield env.timeout(entry.begin_ns - env.now)
         # On a shared medium those who ask in the same nanosecond go in this order; of one's own
         # slots the oldest piece has the first.
         rank = (sender, frame, channel, number)
         arrived, free_ns = False, 0
-        for attempt in range(fate.attempts):
+        for attempt in range(realisation.attempts):
             if attempt:
                 yield env.timeout(free_ns + air.pause_ns - env.now)
             if not (yield medium.begin(piece.occupied_ns, rank, until_ns)):
@@ -96,20 +101,20 @@ class Radio:
             start_ns, end_ns = env.now, env.now + piece.airtime_ns
             free_ns = start_ns + piece.occupied_ns
             for listener in self.listeners:
-                schedule(env.event(), piece.airtime_ns, INTERRUPT).callbacks.append(listener)
-            lost = fate.lost[sender](frame, start_ns, piece.bits)
-            if self._open_air is not None:
-                transmission = self._open_air.send(piece.airtime_ns)
+                trigger_after(env.event(), piece.airtime_ns, INTERRUPT).callbacks.append(listener)
+            lost = realisation.lost[sender](frame, start_ns, piece.bits)
+            if self._contention is not None:
+                transmission = self._contention.send(piece.airtime_ns)
                 yield env.timeout(piece.airtime_ns)
                 lost = lost or transmission.collided
             lost = lost or self._is_down(sender, end_ns) or self._is_down(1 - sender, end_ns)
             arrival_ns = -1
             if not lost:
                 last_ns = end_ns
-                if fate.late:
+                if realisation.late:
                     last_ns = air.latest_end_ns(sender, channel, number, entry, end_ns)
                 arrival_ns = max(last_ns + air.latency_ns, entry.due_ns)
-                arrival_ns += fate.jitter_ns(sender, frame, channel, number)
+                arrival_ns += realisation.jitter_ns(sender, frame, channel, number)
             self.records.append(
                 (channel, sender, frame, number, attempt, start_ns, end_ns, arrival_ns, lost)
             )
@@ -118,7 +123,7 @@ class Radio:
             if not arrived:
                 arrived = True
                 self._piece_arrives(sender, channel, frame, arrival_ns)
-            if not next(fate.ack_lost[sender]):
+            if not next(realisation.ack_lost[sender]):
                 return
 
     def _is_down(self, ear: int, time_ns: int) -> bool:

@@ -19,7 +19,7 @@ from hasim.simulation.link.traffic import LinkSpec, carried_kbps, offered_kbps, 
 from hasim.simulation.program import Compute, Program, Receive, Send
 from hasim.simulation.timeline import Mode
 
-Waits = list[list[int]]
+WaitTimes = list[list[int]]
 """[receiving ear][channel]: how long after its release a frame waits for a packet, in ns."""
 
 
@@ -39,7 +39,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Schedule:
     """One run before it is played."""
 
     programs: tuple[Program, Program]
@@ -71,7 +71,7 @@ class Plan:
         ]
         return lags[0] if lags else 0
 
-    def waits(self, given_ns: int) -> Waits:
+    def waits(self, given_ns: int) -> WaitTimes:
         """The same wait for every packet."""
         return [[given_ns] * len(self.channels) for _ in EARS]
 
@@ -107,13 +107,13 @@ class Plan:
         return lcm(others, *(step.every for step in steps if isinstance(step, Compute)))
 
 
-def plan(
+def make_schedule(
     programs: tuple[Program, Program],
     frames: int,
     hop_ns: int,
     devices: tuple[DeviceSpec, DeviceSpec],
     link: LinkSpec,
-) -> Plan:
+) -> Schedule:
     """Lay two programs out; ValueError where they do not fit together."""
     _check(programs, frames, hop_ns)
     channels, bits = payload_bits(programs)
@@ -121,7 +121,7 @@ def plan(
         device.running(program, hop_ns) for program, device in zip(programs, devices, strict=True)
     )
     devices = (left, right)
-    return Plan(
+    return Schedule(
         programs,
         frames,
         hop_ns,

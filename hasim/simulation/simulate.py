@@ -13,11 +13,11 @@ from hasim.simulation.automatic_waits import play, playout_ns
 from hasim.simulation.collect import timeline
 from hasim.simulation.device.device import DeviceSpec
 from hasim.simulation.device.oscillator import skew_samples
-from hasim.simulation.link.channel import Stream, drawn
+from hasim.simulation.link.channel import Stream, random_realisation
 from hasim.simulation.link.traffic import LinkSpec
 from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Program
-from hasim.simulation.schedule import plan
+from hasim.simulation.schedule import make_schedule
 from hasim.simulation.timeline import Timeline
 
 
@@ -53,12 +53,14 @@ def simulate(
     Raises ValueError where a program receives what the partner does not send, or where both wait
     for each other.
     """
-    whole = plan(programs, frames, hop_ns, devices, link)
-    waits_ns, delay_ns = playout_ns(whole, playout)
-    ears, radio = play(whole, drawn(link, whole.air, stream, frames), waits_ns, delay_ns)
+    schedule = make_schedule(programs, frames, hop_ns, devices, link)
+    waits_ns, delay_ns = playout_ns(schedule, playout)
+    ears, radio = play(
+        schedule, random_realisation(link, schedule.air, stream, frames), waits_ns, delay_ns
+    )
     left, right = devices
     skew = skew_samples((left.oscillator, right.oscillator), frames, hop_ns, stream)
-    return timeline(whole, ears, radio, waits_ns, delay_ns, skew)
+    return timeline(schedule, ears, radio, waits_ns, delay_ns, skew)
 
 
 # ----------------------------------------------------------------------------- automatic playout

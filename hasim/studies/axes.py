@@ -18,9 +18,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from hasim.config import overrides
-from hasim.config.diagnostics import ScenarioError, Shape, explain
+from hasim.config.diagnostics import ScenarioError, Shape, problems_of
 from hasim.config.spec import LimitError, Spec
-from hasim.config.yaml_reader import MAX_BYTES, Node, Place, Problem, read
+from hasim.config.yaml_reader import MAX_BYTES, Place, Problem, YamlNode, read
 from hasim.experiment.scenario import Scenario, load, replace
 
 MAX_POINTS = 100_000
@@ -274,23 +274,23 @@ def _spec(file: Path) -> tuple[SweepSpec, Place]:
             plain["axes"] = {key: axis.model_dump(mode="json") for key, axis in axes.items()}
         spec = SweepSpec.model_validate_json(json.dumps(plain), strict=True)
     except ValidationError as error:
-        problems += explain(error.errors(include_url=False), root, _shape(SweepSpec))
+        problems += problems_of(error.errors(include_url=False), root, _shape(SweepSpec))
     if spec is None or problems:
         raise ScenarioError(problems)
     return spec.model_copy(update={"scenario": file.parent / spec.scenario}), Place(str(file))
 
 
-def _axes(node: Node, prefix: str) -> tuple[dict[str, Axis], list[Problem]]:
+def _axes(node: YamlNode, prefix: str) -> tuple[dict[str, Axis], list[Problem]]:
     """The axes of a mapping from path to axis; a list is short for `values`."""
     axes: dict[str, Axis] = {}
     problems: list[Problem] = []
     for key, inner in node.value.items() if isinstance(node.value, dict) else ():
         if isinstance(inner.value, list):
-            inner = Node({"values": inner}, inner.place)
+            inner = YamlNode({"values": inner}, inner.place)
         try:
             axes[key] = Axis.model_validate_json(json.dumps(inner.plain()), strict=True)
         except ValidationError as error:
-            for problem in explain(error.errors(include_url=False), inner, _shape(Axis)):
+            for problem in problems_of(error.errors(include_url=False), inner, _shape(Axis)):
                 full = f"{prefix}{key}" + (f".{problem.key}" if problem.key else "")
                 problems.append(dataclasses.replace(problem, key=full))
     return axes, problems
@@ -300,7 +300,7 @@ def _over(texts: Sequence[str]) -> dict[str, Axis]:
     """Axes of the command line: after the path, values with commas between them, or a mapping."""
     settings, problems = overrides.parse([_listed(text) for text in texts], Place("--over"))
     nodes = {".".join(setting.path): setting.value for setting in settings}
-    axes, wrong = _axes(Node(dict(nodes), Place("--over")), "")
+    axes, wrong = _axes(YamlNode(dict(nodes), Place("--over")), "")
     if problems or wrong:
         raise ScenarioError([*problems, *wrong])
     return axes

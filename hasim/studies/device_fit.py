@@ -14,7 +14,7 @@ from typing import Any
 from hasim.config import presets
 from hasim.experiment import scenario
 from hasim.experiment.scenario import Scenario
-from hasim.simulation.device.memory import Ledger
+from hasim.simulation.device.memory import MemoryLedger
 from hasim.simulation.program import Compute, Program
 
 GROUPS = (2, 4, 6, 8, 10)
@@ -93,7 +93,7 @@ def _cell(device: str, algorithm: str, variant: Scenario) -> Cell:
     hop_ns = variant.front_end.hop * 1_000_000_000 // variant.sample_rate_hz
     network, total = (max(spec.loads(steps, hop_ns).values()) for steps in (networks, program))
     items = variant.algorithm.memory(variant.front_end, variant.link.codec)
-    ledger = spec.placed(Ledger(items, spec.ram_kb, spec.nvm_kb))
+    ledger = spec.placed(MemoryLedger(items, spec.ram_kb, spec.nvm_kb))
     given = presets.load("devices", device).values
     power = spec.power
     active_mw = None if power is None else power.active_mw

@@ -11,7 +11,7 @@ from hasim.acoustics.head import (
     FIR_LEAD,
     MICROPHONE_SPACING_M,
     FreeFieldHead,
-    Measured,
+    MeasuredHead,
     SphereHead,
     microphone_directions,
     prepare,
@@ -190,7 +190,7 @@ def test_open_air_is_distance_alone() -> None:
 
 def test_a_measured_head_takes_the_nearest_direction() -> None:
     directions = unit_vectors(np.array([0.0, 90.0, 180.0, -90.0]), 0.0)
-    head = Measured(directions, np.arange(4 * 4 * 2.0).reshape(4, 4, 2), 0)
+    head = MeasuredHead(directions, np.arange(4 * 4 * 2.0).reshape(4, 4, 2), 0)
     waves = head.waves(unit_vectors(np.array([10.0, 100, -50, -170]), np.array([5.0, 0, 0, 40])).T)
     assert waves.choice[0, :, 0].tolist() == [0, 1, 3, 2]
 

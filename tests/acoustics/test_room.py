@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from hasim.acoustics.head import FreeFieldHead, Head, Measured, SphereHead, prepare
+from hasim.acoustics.head import FreeFieldHead, Head, MeasuredHead, SphereHead, prepare
 from hasim.acoustics.head import microphone_directions as places_of
 from hasim.acoustics.rigid_sphere import sphere_response
 from hasim.acoustics.rir_builder import SPEED_OF_SOUND_M_PER_S
@@ -311,7 +311,7 @@ def test_agrees_with_pyroomacoustics_measured_directivities() -> None:
     """The same sampled responses, the same images: below -40 dB, found at -48. What remains are
     its table of 20 sincs per sample and its window, which does not move with the pulse."""
     grid, firs = sphere_on_a_grid(200)
-    head = Measured(grid, firs, 32)
+    head = MeasuredHead(grid, firs, 32)
     _, length_s = walls(SMALL.size_m, SMALL.t60_s)
     # as many orders as it takes to contain all of our images
     order = int(length_s * SPEED_OF_SOUND_M_PER_S * np.sqrt(np.sum(1 / np.square(SMALL.size_m))))
@@ -360,7 +360,7 @@ def test_ten_times_faster_than_pyroomacoustics_measured_directivities() -> None:
     times_s = {}
     for name, head in (
         ("sphere", prepare(SphereHead(), RATE_HZ)),
-        ("same measured responses", Measured(grid, firs, 32)),
+        ("same measured responses", MeasuredHead(grid, firs, 32)),
     ):
         started = time.perf_counter()
         ours = [heard(room, head, azimuth_deg) for azimuth_deg in azimuths_deg]

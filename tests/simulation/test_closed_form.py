@@ -23,7 +23,7 @@ from hasim.simulation.link.losses.gilbert import gilbert_elliott, mean_loss, tra
 from hasim.simulation.link.traffic import ConstantRate, IdealLink, offered_kbps
 from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute, Program, Receive, Send
-from hasim.simulation.queues import Core, OpenAir, Server
+from hasim.simulation.queues import ContentionMedium, Core, Server
 from hasim.simulation.simulate import simulate
 from hasim.simulation.timeline import Status, Timeline
 
@@ -284,7 +284,7 @@ def test_the_oldest_frame_may_go_first() -> None:
 def aloha(rate: float, slot_s: float, rng: np.random.Generator, senders: int) -> float:
     """Throughput per packet time of many senders of 1 s each; with slots they begin with those."""
     env = simpy.Environment()
-    air = OpenAir(env)
+    air = ContentionMedium(env)
     sent = []
 
     def sender(at_s: float) -> Iterator[simpy.Event]:

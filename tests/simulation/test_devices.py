@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hasim.simulation.device.device import BandwidthSpec, DeviceSpec, InterruptSpec, RebootSpec
-from hasim.simulation.device.memory import Item, Ledger
+from hasim.simulation.device.memory import Item, MemoryLedger
 from hasim.simulation.feasibility import judge
 from hasim.simulation.link.losses import NoLoss
 from hasim.simulation.link.traffic import ConstantRate, IdealLink, LinkSpec, Tdma
@@ -21,7 +21,7 @@ from hasim.simulation.timeline import Mode, Status, Timeline
 
 HOP_NS = 16_000_000
 MS = 1_000_000
-ROOMY = Ledger((), ram_kb=512, nvm_kb=1024)
+ROOMY = MemoryLedger((), ram_kb=512, nvm_kb=1024)
 
 
 def streams(seed: int) -> Callable[[str], np.random.Generator]:
@@ -93,7 +93,7 @@ def test_the_slower_of_computing_and_reading_counts() -> None:
 def test_case_34_weights_in_ram_or_in_nvm() -> None:
     """int8 MN-TANGO, 0.508 MB, on a part with 256 kB and 1 MB."""
     items = (Item("weights", 508_000, "nvm"), Item("buffers", 100_000))
-    ledger = Ledger(items, ram_kb=256, nvm_kb=1024)
+    ledger = MemoryLedger(items, ram_kb=256, nvm_kb=1024)
     assert DeviceSpec().placed(ledger).fits
     in_ram = DeviceSpec(weights_in="ram").placed(ledger)
     assert not in_ram.fits

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hasim.simulation.device.device import DeviceSpec
-from hasim.simulation.device.memory import Item, Ledger
+from hasim.simulation.device.memory import Item, MemoryLedger
 from hasim.simulation.feasibility import judge
 from hasim.simulation.link.losses import Bernoulli, NoLoss
 from hasim.simulation.link.traffic import ConstantRate, LinkSpec
@@ -16,7 +16,7 @@ from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute, Program, Receive, Send
 from hasim.simulation.simulate import simulate
 
-ROOMY = Ledger((Item("weights", 1000, "nvm"), Item("buffers", 1000)), ram_kb=512, nvm_kb=1024)
+ROOMY = MemoryLedger((Item("weights", 1000, "nvm"), Item("buffers", 1000)), ram_kb=512, nvm_kb=1024)
 
 
 def streams(name: str) -> np.random.Generator:
@@ -28,7 +28,7 @@ def verdict(
     *,
     left: DeviceSpec | None = None,
     link: LinkSpec | None = None,
-    ledger: Ledger = ROOMY,
+    ledger: MemoryLedger = ROOMY,
     frames: int = 100,
     stream: Callable[[str], np.random.Generator] = streams,
     **playout: float | str,
@@ -65,9 +65,9 @@ def test_lost_packets_are_no_reason(loss: float) -> None:
 
 
 def test_memory() -> None:
-    ram = Ledger((Item("weights", 624 * 1024),), ram_kb=512, nvm_kb=1024)
+    ram = MemoryLedger((Item("weights", 624 * 1024),), ram_kb=512, nvm_kb=1024)
     assert verdict(exchange(), ledger=ram) == ["left: RAM short by 112 kB (needs 624, has 512)"]
-    one_byte = Ledger((Item("weights", 1024 * 1024 + 1, "nvm"),), ram_kb=512, nvm_kb=1024)
+    one_byte = MemoryLedger((Item("weights", 1024 * 1024 + 1, "nvm"),), ram_kb=512, nvm_kb=1024)
     assert verdict(exchange(), ledger=one_byte) == [
         "left: NVM short by 0.1 kB (needs 1024.1, has 1024)"
     ]

@@ -27,7 +27,7 @@ from hasim.simulation.link.traffic import (
 )
 from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute, Program, Receive, Send
-from hasim.simulation.schedule import Plan
+from hasim.simulation.schedule import Schedule
 from hasim.simulation.simulate import simulate
 from hasim.simulation.timeline import Status, Timeline
 
@@ -404,7 +404,7 @@ def test_rehearsal_that_does_not_repeat_proves_nothing(monkeypatch: pytest.Monke
     right = play(program, frames=400)
     assert min(seen) > 0
     seen.clear()
-    monkeypatch.setattr(Plan, "period", 1)
+    monkeypatch.setattr(Schedule, "period", 1)
     wrong = play(program, frames=400)
     assert max(seen) == 0
     assert (wrong.wait_ns, wrong.playout_delay_ns) == (right.wait_ns, right.playout_delay_ns)

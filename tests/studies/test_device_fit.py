@@ -12,7 +12,7 @@ from hasim.config.presets import names
 from hasim.experiment import scenario
 from hasim.experiment.scenario import Scenario
 from hasim.reporting.cost_tables import matrix
-from hasim.simulation.device.memory import Ledger
+from hasim.simulation.device.memory import MemoryLedger
 from hasim.studies.device_fit import ALGORITHMS, Cell, fit
 
 VARIANTS = ("tango", "mn_tango", "mn_tango_g2", "mn_tango_g8")
@@ -94,9 +94,9 @@ def test_case_34_weights_may_lie_in_nvm_and_nothing_else_may():
     assert weights / 2**20 == pytest.approx(0.508, rel=0.005)  # what the paper calls MB
     device = whole.devices.left
     assert (device.ram_kb, device.nvm_kb) == (256, 1024)
-    assert Ledger(items, device.ram_kb, device.nvm_kb).fits
+    assert MemoryLedger(items, device.ram_kb, device.nvm_kb).fits
     alone = tuple(type(item)(item.name, item.bytes, "ram") for item in items)
-    assert not Ledger(alone, device.ram_kb, device.nvm_kb).fits
+    assert not MemoryLedger(alone, device.ram_kb, device.nvm_kb).fits
     assert all(item.region == "ram" for item in items if "lstm_" in item.name)
 
 

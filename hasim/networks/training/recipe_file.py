@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from hasim.config.diagnostics import ScenarioError, Shape, close_match, explain
-from hasim.config.yaml_reader import Node, Place, Problem, read
+from hasim.config.diagnostics import ScenarioError, Shape, close_match, problems_of
+from hasim.config.yaml_reader import Place, Problem, YamlNode, read
 
 if TYPE_CHECKING:
     from hasim.networks.training.recipe import Recipe
@@ -50,10 +50,10 @@ def load(name_or_file: str) -> Recipe:
     if root is None or document.problems:
         raise ScenarioError(document.problems)
     if root.value is None:
-        root = Node({}, root.place)
+        root = YamlNode({}, root.place)
     try:
         return Recipe.model_validate_json(json.dumps(root.plain()), strict=True)
     except ValidationError as error:
         schema = Recipe.model_json_schema()
         shape = Shape(schema, schema.get("$defs", {}))
-        raise ScenarioError(explain(error.errors(include_url=False), root, shape)) from error
+        raise ScenarioError(problems_of(error.errors(include_url=False), root, shape)) from error

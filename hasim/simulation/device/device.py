@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from hasim.config.presets import FromShelf, Shelf, names
 from hasim.config.spec import Spec
-from hasim.simulation.device.memory import Item, Ledger
+from hasim.simulation.device.memory import Item, MemoryLedger
 from hasim.simulation.device.oscillator import OscillatorSpec
 from hasim.simulation.device.power import BatterySpec, PowerSpec
 from hasim.simulation.program import Compute, Layer, Precision, Program
@@ -227,7 +227,7 @@ class DeviceSpec(FromShelf):
         clock = min(1.0, max(needed + 2 * steps / hop_ns, 1e-6))  # each step is rounded up
         return self.model_copy(update={"clock": clock})
 
-    def placed(self, ledger: Ledger) -> Ledger:
+    def placed(self, ledger: MemoryLedger) -> MemoryLedger:
         """The same items where this device keeps them: weights read from RAM lie there too."""
         if self.weights_in == "nvm":
             return ledger

@@ -1,4 +1,4 @@
-"""Ledger of bytes: what lies in which memory of a device, and what does not fit."""
+"""MemoryLedger of bytes: what lies in which memory of a device, and what does not fit."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Ledger:
+class MemoryLedger:
     """The items of one device beside the room it has; 1 kB is 1024 bytes.
 
     >>> items = Item("weights", 700_000, "nvm"), Item("buffers", 300_000)
-    >>> ledger = Ledger(items, ram_kb=256, nvm_kb=1024)
+    >>> ledger = MemoryLedger(items, ram_kb=256, nvm_kb=1024)
     >>> ledger.needed_bytes("ram"), ledger.fits
     (300000, False)
     >>> round(ledger.shortage_kb("ram"), 2), ledger.shortage_kb("nvm")

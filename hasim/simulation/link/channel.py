@@ -18,7 +18,7 @@ Stream = Callable[[str], np.random.Generator]
 
 
 @dataclass(frozen=True)
-class Fate:
+class ChannelRealisation:
     """Everything about packets that is not their size; pairs are by sending ear."""
 
     attempts: int
@@ -29,7 +29,7 @@ class Fate:
     flushes: bool = True  # packets that get too old or collide are lost
 
 
-def drawn(link: LinkSpec, air: Air, stream: Stream, frames: int) -> Fate:
+def random_realisation(link: LinkSpec, air: Air, stream: Stream, frames: int) -> ChannelRealisation:
     """Losses and jitter, from the streams "loss/...", "ack/..." and "jitter/<direction>"."""
     left, right = DIRECTIONS
     pieces = max((len(pieces) for ear in air.payloads for pieces in ear), default=1)
@@ -38,7 +38,7 @@ def drawn(link: LinkSpec, air: Air, stream: Stream, frames: int) -> Fate:
         stream(f"jitter/{direction}").integers(0, air.jitter_ns, size, endpoint=True).tolist()
         for direction in DIRECTIONS
     ]
-    return Fate(
+    return ChannelRealisation(
         air.attempts,
         (
             link.loss.process(stream(f"loss/{left}"), left),
@@ -52,12 +52,12 @@ def drawn(link: LinkSpec, air: Air, stream: Stream, frames: int) -> Fate:
     )
 
 
-def slowest(air: Air) -> Fate:
+def slowest_realisation(air: Air) -> ChannelRealisation:
     """Everything arrives, but as late as it may: full jitter, and as if at its last attempt.
 
     The medium is not occupied by the attempts before the last.
     """
-    return Fate(
+    return ChannelRealisation(
         1,
         (_never, _never),
         (repeat(False), repeat(False)),
@@ -67,15 +67,17 @@ def slowest(air: Air) -> Fate:
     )
 
 
-def prompt() -> Fate:
+def prompt() -> ChannelRealisation:
     """Everything arrives at its first attempt, without jitter."""
     once = (repeat(False), repeat(False))
-    return Fate(1, (_never, _never), once, lambda *packet: 0, flushes=False)
+    return ChannelRealisation(1, (_never, _never), once, lambda *packet: 0, flushes=False)
 
 
-def nothing_arrives() -> Fate:
+def nothing_arrives() -> ChannelRealisation:
     """Everything is lost."""
-    return Fate(1, (_always, _always), (repeat(False), repeat(False)), lambda *packet: 0)
+    return ChannelRealisation(
+        1, (_always, _always), (repeat(False), repeat(False)), lambda *packet: 0
+    )
 
 
 def _never(frame: int, start_ns: int, bits: int) -> bool:
