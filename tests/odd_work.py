@@ -1,4 +1,4 @@
-"""Work for other processes that hangs or dies; apart from the tests so that it is imported fast."""
+"""Work for child processes that hangs or crashes, in a file of its own that is imported fast."""
 
 from __future__ import annotations
 
@@ -38,10 +38,78 @@ def obey(order: str) -> str:
         os._exit(7)
     if order == "complain":
         raise KeyError(order)
+    if order == "unpicklable":
+        return threading.Lock()  # type: ignore[return-value]
     if order == "chat":
         os.write(1, b"printed by a library\n")
         print("and by Python")
     return order
+
+
+class Odd(Exception):
+    """Cannot be pickled: its one argument is not those of its constructor."""
+
+    def __init__(self, count: int, got: int) -> None:
+        super().__init__(f"it needs {count} arguments, and got {got}")
+
+
+def raise_something_odd() -> None:
+    raise Odd("two", 3)  # type: ignore[arg-type]
+
+
+def thread_settings() -> list[str | None]:
+    """How many threads linear algebra may have, by its libraries."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return [os.environ.get(name) for name in names]
+
+
+def half_or_exit(number: int) -> float:
+    """Half of it; of 3 the process dies."""
+    if number == 3:
+        os._exit(1)
+    return number / 2
+
+
+def sleep_then_pid(_: object) -> int:
+    """Long enough for all other workers to be at work."""
+    time.sleep(0.05)
+    return os.getpid()
+
+
+def pid_or_sleep(number: int) -> int:
+    """Who works, for 0 and 1; for all others never an answer."""
+    if number > 1:
+        time.sleep(1000)
+    time.sleep(0.2)
+    return os.getpid()
+
+
+def die_once(path: str) -> str:
+    """The process is killed when the file is not there yet."""
+    try:
+        with open(path, "x"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    except FileExistsError:
+        pass
+    return "second time"
+
+
+def score_or_trouble(reference: Any, estimate: Any) -> float:
+    """A score of 2.5, or what the first sample of the estimate asks for."""
+    match int(estimate[0]):
+        case 1:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case 2:
+            os._exit(7)
+        case 3:
+            raise RuntimeError("no more memory")
+        case 4:
+            time.sleep(1000)
+        case 5:
+            raise ModuleNotFoundError("No module named 'pesq'")
+        case 6:
+            return float("nan")
+    return 2.5
 
 
 def row_or_none_ever(task: Any) -> Row:

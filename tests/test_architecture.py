@@ -40,7 +40,6 @@ LIBRARIES = {
     "jinja2": {"reporting"},
     "matplotlib": {"reporting"},
     "rich": {"cli", "experiment", "reporting"},
-    "dask": {"studies"},
     "distributed": {"studies"},
     "optuna": {"studies"},
     "pyarrow": {"studies"},

@@ -1,57 +1,78 @@
 """Perceptual evaluation of speech quality, wide band (ITU-T P.862.2). Signals are (ear, sample).
 
-The reference code is safe only up to 50 stretches of speech and may end its process beyond. So a
+The reference code is safe only up to 50 stretches of speech and may crash its process beyond. So a
 clip is cut into equal segments of at most 20 s, the score is their mean, and all of it happens in
-one child process: if that dies or does not come back, the numbers are `Unscored` and the run goes
-on. The child starts once for both ears and all signals.
+a child process, which stays for the next call: if it dies or does not answer in time, the numbers
+are `Unscored` and the run goes on.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import math
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 from numpy import ndarray
 
+from hasim.config.subprocess_worker import ProcessDied, TimeLimit, call_in_subprocess
 from hasim.metrics import Judged, Score, Scores, Unscored, compared
 from hasim.metrics.decomposition import silent_signal
 
 SEGMENT_S = 20.0
-START_S = 30.0
-"""Time that the child may take beyond the duration of all pairs before it counts as stuck."""
-WORKER = Path(__file__).with_name("pesq_worker.py")
+SPARE_S = 30.0
+"""Time that the child may take beyond the duration of a pair before it counts as stuck."""
 
 _NO_SPEECH = Unscored("no speech in the reference")
 
 
-def pesq(references: ndarray, estimates: ndarray, worker: Path = WORKER) -> list[Score]:
+def wide_band_pesq(reference: ndarray, estimate: ndarray) -> float:
+    """PESQ of two signals (sample,) at 16 kHz by the reference code, which may crash the process.
+
+    Raises whatever the package pesq raises, and ValueError for an estimate that is silent where the
+    reference is not.
+    """
+    from pesq import pesq as library
+
+    if np.any(reference) and not np.any(estimate):
+        raise ValueError("silent output in a segment with speech")
+    return float(library(16000, reference, estimate, "wb"))
+
+
+def pesq(
+    references: ndarray,
+    estimates: ndarray,
+    score: Callable[[ndarray, ndarray], float] = wide_band_pesq,
+) -> list[Score]:
     """PESQ (1.0 to 4.64) of each pair, at most 20 s at 16 kHz; both arguments (pair, sample).
 
-    `worker` is the program that scores them, a child process; it is stopped after `START_S` and the
-    duration of all pairs.
+    `score` scores one pair in the child process. Where the child dies or takes longer than
+    `SPARE_S` and the duration of the pair, this pair and those after it are Unscored.
     """
-    pairs = np.stack([references, estimates], axis=1)  # (pair, 2, sample)
-    request = io.BytesIO()
-    np.save(request, pairs)
-    limit_s = START_S + len(pairs) * pairs.shape[-1] / 16000
-    command = [sys.executable, "-P", str(worker)]  # -P: its own folder holds a pesq.py, this one
+    scores: list[Score] = []
+    limit_s = SPARE_S + references.shape[-1] / 16000
     try:
-        child = subprocess.run(
-            command, input=request.getvalue(), capture_output=True, timeout=limit_s, check=False
-        )
-        answers, fate = child.stdout, _fate(child.returncode, child.stderr)
-    except subprocess.TimeoutExpired as stuck:
-        answers, fate = stuck.stdout or b"", f"was stopped after {limit_s:.0f} s"
+        for reference, estimate in zip(references, estimates, strict=True):
+            try:
+                number = call_in_subprocess(score, reference, estimate, limit_s=limit_s)
+            except (ProcessDied, TimeLimit, ModuleNotFoundError, OSError):
+                raise
+            except Exception as error:
+                scores.append(_unscored(error))
+            else:
+                finite = math.isfinite(number)
+                scores.append(number if finite else Unscored(f"the library answered {number}"))
+    except ProcessDied as died:
+        reason = str(died.args[0])
+    except TimeLimit:
+        reason = f"was stopped after {limit_s:.0f} s"
+    except ModuleNotFoundError:
+        reason = "found no package pesq: install it with pip install pesq"
     except OSError as error:
-        answers, fate = b"", f"did not start: {error}"
-    scores = [_score(json.loads(line)) for line in answers.splitlines(True) if line.endswith(b"\n")]
-    missing = len(pairs) - len(scores)
-    return scores + [Unscored(f"the PESQ process {fate}")] * missing
+        reason = f"did not start: {error}"
+    else:
+        return scores
+    missing = len(references) - len(scores)
+    return scores + [Unscored(f"the PESQ process {reason}")] * missing
 
 
 def measure(judged: Judged) -> Scores:
@@ -103,22 +124,11 @@ def _mean(scores: list[Score], spoken: list[bool]) -> Score:
     return total / len(counted) if counted else _NO_SPEECH
 
 
-def _score(answer: dict[str, float | str]) -> Score:
-    if "score" in answer:
-        score = float(answer["score"])
-        return score if math.isfinite(score) else Unscored(f"the library answered {score}")
-    error = str(answer["error"])
-    if error.startswith("NoUtterancesError"):
+def _unscored(error: Exception) -> Unscored:
+    """What the library's complaint means."""
+    name = type(error).__name__
+    if name == "NoUtterancesError":
         return _NO_SPEECH
-    if error.startswith("BufferTooShortError"):
+    if name == "BufferTooShortError":
         return Unscored("too short: at least 0.25 s of sound needed")
-    return Unscored(error)
-
-
-def _fate(returncode: int, stderr: bytes) -> str:
-    if returncode == 3:
-        return "found no package pesq: install it with pip install pesq"
-    if returncode < 0:
-        return f"died of signal {-returncode}"
-    last = stderr.decode(errors="replace").strip().splitlines()[-1:]
-    return f"ended with exit code {returncode}" + "".join(f": {line}" for line in last)
+    return Unscored(f"{name}: {error}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from hasim.metrics import Judged, Unscored, measure_all, measure_stage
 from hasim.metrics import pesq as pesq_metric
 from hasim.metrics.pesq import pesq
 from hasim.metrics.stoi import stoi
+from tests.odd_work import score_or_trouble
 
 RATE = 16000
 needs_pesq = pytest.mark.skipif(sys.platform == "win32", reason="pesq has no Windows wheel")
@@ -131,27 +131,37 @@ def test_pesq_reasons(reference, estimate, reason):
 
 
 @pytest.mark.parametrize(
-    ("program", "reason"),
+    ("trouble", "reason"),
     [
-        ("os.kill(os.getpid(), 11)", "died of signal 11"),
-        ("sys.exit(3)", "no package pesq"),
-        ("raise RuntimeError('no more memory')", "exit code 1: RuntimeError: no more memory"),
-        ("time.sleep(60)", "was stopped after"),
+        (1, "died of signal 11"),
+        (2, "died with exit code 7"),
+        (4, "was stopped after"),
+        (5, "no package pesq"),
     ],
 )
-def test_pesq_survives_its_process(tmp_path: Path, monkeypatch, program, reason):
-    """What was scored before the end still counts; a half-written line does not."""
-    worker = tmp_path / "worker.py"
-    worker.write_text(
-        "import os, sys, time\nsys.stdin.buffer.read()\n"
-        f"print('{{\"score\": 2.5}}\\n{{\"sco', end='', flush=True)\n{program}\n"
-    )
-    monkeypatch.setattr(pesq_metric, "START_S", 2.0)
+def test_pesq_survives_its_process(monkeypatch, trouble, reason):
+    """What was scored before the end still counts, and the next call has a new process."""
+    monkeypatch.setattr(pesq_metric, "SPARE_S", 1.0)
     clean = np.stack([talker(0.5)] * 3)
-    first, *others = pesq(clean, clean, worker)
+    estimates = clean.copy()
+    estimates[1, 0] = trouble
+    first, *others = pesq(clean, estimates, score_or_trouble)
     assert first == 2.5
     assert len(others) == 2
     assert all(reason in other.reason for other in others)
+    assert pesq(clean, clean, score_or_trouble) == [2.5] * 3
+
+
+def test_errors_and_odd_scores_of_pesq_concern_one_pair(monkeypatch):
+    clean = np.stack([talker(0.5)] * 4)
+    estimates = clean.copy()
+    estimates[1, 0], estimates[2, 0] = 3, 6
+    assert pesq(clean, estimates, score_or_trouble) == [
+        2.5,
+        Unscored("RuntimeError: no more memory"),
+        Unscored("the library answered nan"),
+        2.5,
+    ]
 
 
 @pytest.mark.slow

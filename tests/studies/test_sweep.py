@@ -24,9 +24,7 @@ from hasim.experiment.run import enhance, play_time, render_scene, run
 from hasim.studies import axes, results_table, run_cache
 from hasim.studies import sweep as sweeps
 from hasim.studies.axes import Axis
-from hasim.studies.subprocess_worker import ProcessDied, TimeLimit
-from hasim.studies.workers import Engine, WorkerLost, _Waiting
-from tests.odd_work import obey, row_or_none_ever
+from tests.odd_work import row_or_none_ever
 
 TINY = """
 name: tiny
@@ -538,76 +536,7 @@ def test_a_front_over_macs_link_and_sound(tiny, tmp_path):
     assert needed["local", 2] == needed["local", 8] == 0
 
 
-# --- the workers ----------------------------------------------------------------------------------
-
-
-def _half(number: float) -> float:
-    return number / 2
-
-
-def _deadly(number: int) -> int:
-    if number == 3:
-        os._exit(1)
-    return number
-
-
-@pytest.mark.parametrize(("order", "fate"), [("sleep", TimeLimit), ("leave", ProcessDied)])
-def test_a_task_over_its_time_is_answered_by_an_error(order, fate):
-    with Engine(1, time_limit_s=1) as engine:
-        answers = dict(engine.map(obey, [order, "this", "that"]))
-    assert isinstance(answers.pop(order), fate)
-    assert answers == {"this": "this", "that": "that"}
-
-
-def _order(tasks: str, workers: int, held: int = 1) -> str:
-    """Tasks as they are handed out, if all take equally long and every worker holds so many; `a1`
-    is of the group a."""
-    waiting, running, begun = _Waiting(tasks.split(), lambda task: task[0]), [], []
-    while waiting or running:
-        after = running.pop(0) if len(running) == workers * held or not waiting else None
-        if waiting:
-            running.append(waiting.next(after, running, workers))
-            begun.append(running[-1])
-    return " ".join(begun)
-
-
-def test_a_worker_stays_at_a_group_and_meets_no_other_there():
-    assert _order("a1 a2 b1 b2 c1 c2", 1) == "a1 a2 b1 b2 c1 c2"
-    assert _order("a1 a2 b1 b2 c1 c2 c3", 2) == "a1 b1 a2 b2 c1 c2 c3"
-    assert _order("a1 a2 a3 a4 b1", 2) == "a1 b1 a2 a3 a4"  # helps where most is left
-    assert _order("a1 b1 a2 b2 a3", 2) == "a1 b1 a2 b2 a3"
-    # with a task in hand for later, it is of the same group; then the next group is begun
-    assert _order("a1 a2 a3 b1 b2 b3 c1 c2 d1", 2, held=2) == "a1 b1 a2 b2 a3 b3 c1 d1 c2"
-    assert _order("a1 b1 c1 d1", 2, held=2) == "a1 b1 c1 d1"
-
-
-def test_a_task_that_was_forgotten_comes_next_in_its_group():
-    waiting = _Waiting(["a1", "a2"], lambda task: task[0])
-    first = waiting.next(None, [], 1)
-    waiting.put_back(first)
-    assert [waiting.next(None, [], 1), waiting.next("a1", [], 1)] == ["a1", "a2"]
-    waiting.put_back("a2")  # the only one left
-    assert waiting
-    assert waiting.next(None, [], 1) == "a2"
-    assert not waiting
-
-
-def test_one_job_is_this_process():
-    with Engine(1) as engine:
-        assert list(engine.map(_half, [2, 4])) == [(2, 1.0), (4, 2.0)]
-    with pytest.raises(ValueError, match="at least 1"):
-        Engine(0)
-
-
-@pytest.mark.slow
-def test_a_deadly_task_fails_alone():
-    """Also where new workers come late: Dask's own patience is taken away here."""
-    import dask
-
-    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1 ms"}), Engine(2) as engine:
-        answers = dict(engine.map(_deadly, range(8)))
-    assert isinstance(answers.pop(3), WorkerLost)
-    assert answers == {number: number for number in (0, 1, 2, 4, 5, 6, 7)}
+# --- processes ------------------------------------------------------------------------------------
 
 
 def _started(*words: object, cache: Path) -> subprocess.Popen:

@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import numpy as np
 from numpy import ndarray
 from pydantic import Field
 
+from hasim.config.process_pool import ProcessPool
 from hasim.config.spec import Spec
 from hasim.networks.front_end import SAMPLE_RATE_HZ
 
@@ -78,9 +80,6 @@ def build(
     `progress` hears of the shards of room responses. ValueError where `out` holds another set, or
     where there is no audio.
     """
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-    from multiprocessing import get_context
-
     spec = spec or BankSpec()
     out.mkdir(parents=True, exist_ok=True)
     manifest: dict[str, Any] = {
@@ -100,14 +99,14 @@ def build(
     progress(shards - len(missing), shards)
     if processes == 1:
         for done, shard in enumerate(missing, start=shards - len(missing) + 1):
-            _build_shard(spec, shard, out)
+            _build_shard(spec, out, shard)
             progress(done, shards)
         return
-    # spawn, not fork: numpy's and torch's threads do not survive a fork
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(_build_shard, spec, shard, out) for shard in missing]
-        for done, job in enumerate(as_completed(jobs), start=shards - len(missing) + 1):
-            job.result()
+    with ProcessPool(processes) as pool:
+        answers = pool.map(partial(_build_shard, spec, out), missing)
+        for done, (_, answer) in enumerate(answers, start=shards - len(missing) + 1):
+            if answer is not None:
+                raise answer
             progress(done, shards)
 
 
@@ -197,7 +196,7 @@ def _draw_directions(spec: BankSpec, rng: np.random.Generator) -> list[tuple[flo
     return [(float(a), float(e), float(d)) for a, e, d in directions]
 
 
-def _build_shard(spec: BankSpec, shard: int, out: Path) -> None:
+def _build_shard(spec: BankSpec, out: Path, shard: int) -> None:
     scenes = range(shard * SHARD_SCENES, min((shard + 1) * SHARD_SCENES, spec.scenes))
     responses = np.stack([draw_responses(spec, scene) for scene in scenes])
     # Half precision rounds each tap to 11 bits of its own size: noise 70 dB below the response.
