@@ -20,7 +20,7 @@ from numpy import ndarray
 
 from hasim.experiment.scenario import Scenario
 from hasim.nodes.blocks import MICS
-from hasim.nodes.exchange import filtered_lag_frames, payload_bits
+from hasim.nodes.packets import filtered_lag_frames, packet_bits
 from hasim.simulation.program import Compute, Receive
 
 RELATIVE_LOADING, ABSOLUTE_LOADING = 1e-6, 1e-14
@@ -181,7 +181,7 @@ class Ear:
     def send(self, channel: str, frame: int, payload: ndarray) -> None:
         """Round a packet (stream, sample) and hand it to the link."""
         coded = self.codec.encode_decode(payload, self.full_scale)
-        bits = payload_bits(self.codec, self.twin.scenario.front_end, len(payload))
+        bits = packet_bits(self.codec, self.twin.scenario.front_end, len(payload))
         self.twin.env.process(self.twin.transmit(self.number, channel, frame, coded, bits))
 
     def captured(self, frame: int) -> ndarray:

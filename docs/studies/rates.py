@@ -19,7 +19,7 @@ from hasim.acoustics.scene import Scene
 from hasim.dsp import rate_distortion
 from hasim.dsp.stft import FrontEndSpec, analyse
 from hasim.experiment.run import play_time, render_scene
-from hasim.nodes.exchange import payload_bits
+from hasim.nodes.packets import packet_bits
 
 SCENES = range(8)
 FRONT_END = FrontEndSpec()
@@ -54,7 +54,7 @@ def rows_of(number: int) -> Iterator[dict[str, object]]:
             for codec in settings:
                 algorithm = {"kind": "mn_tango", "filter": filter_name}
                 run = scenario(number, algorithm=algorithm, link={"kind": "ideal", "codec": codec})
-                kbps = payload_bits(run.link.codec, FRONT_END) * FRAMES_PER_S / 1000
+                kbps = packet_bits(run.link.codec, FRONT_END) * FRAMES_PER_S / 1000
                 size = codec.get("bits", codec.get("octets", 32))
                 played = play_time(run)
                 yield (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hasim.dsp.stft import FrontEndSpec, transform_macs
-from hasim.nodes.exchange import filtered_lag_frames, payload_bits, raw_lag_frames
+from hasim.nodes.packets import filtered_lag_frames, packet_bits, raw_lag_frames
 from hasim.simulation.device.memory import Item
 from hasim.simulation.link.codecs import CodecSpec
 from hasim.simulation.program import Compute, Program, Receive, Send
@@ -33,7 +33,7 @@ def raw_exchange(
     unless the codec has to compute. `age_frames`: how old the partner's frame may be."""
     encode, decode = coding(channel, front_end, codec, streams)
     as_samples = codec.domain == "samples"
-    first, *fewer = (payload_bits(step, front_end, streams) for step in codec.ladder)
+    first, *fewer = (packet_bits(step, front_end, streams) for step in codec.ladder)
     send = Send(channel, first, as_samples and not encode, tuple(fewer))
     receive = Receive(channel, raw_lag_frames(codec, front_end) - age_frames)
     if not as_samples:
@@ -48,7 +48,7 @@ def filtered_exchange(
     """From a filter output to the partner's: as samples it is transformed back and forth, one hop
     later."""
     encode, decode = coding(channel, front_end, codec)
-    first, *fewer = (payload_bits(step, front_end) for step in codec.ladder)
+    first, *fewer = (packet_bits(step, front_end) for step in codec.ladder)
     send = Send(channel, first, ladder=tuple(fewer))
     receive = Receive(channel, filtered_lag_frames(codec, front_end) - age_frames)
     if codec.domain == "spectrum":
@@ -92,7 +92,7 @@ def buffers(
     if codec is not None and streams:
         waiting = filtered_lag_frames(codec, front_end)
         received = FLOAT_BYTES * front_end.window if codec.domain == "samples" else 0
-        packets = 2 * (waiting + 1) * -(-payload_bits(codec, front_end, streams) // 8)
+        packets = 2 * (waiting + 1) * -(-packet_bits(codec, front_end, streams) // 8)
         items += [
             Item("exchanged spectra", streams * (spectrum + received) + waiting * MICS * spectrum),
             Item("packets", packets),

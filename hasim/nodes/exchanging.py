@@ -13,16 +13,17 @@ from hasim.dsp import wiener_filters
 from hasim.dsp.stft import FrontEndSpec
 from hasim.nodes.arrivals import NEVER
 from hasim.nodes.blocks import FLOAT_BYTES, MICS
-from hasim.nodes.exchange import Exchange, Fill, Received
+from hasim.nodes.exchange import Exchange
 from hasim.nodes.exchange_policy import PolicySpec, Wait
+from hasim.nodes.filter_weights import Updates
 from hasim.nodes.mask_driven import MaskDrivenNode
 from hasim.nodes.node import Enhanced, Masks
+from hasim.nodes.reception import Fill, Received, Reception
 from hasim.simulation.device.memory import Item
-from hasim.simulation.link.codecs import Allocated
 from hasim.simulation.program import Compute, Program
 
-LATE_FRAMES = 8  # how long a frame is kept for the partner's late packets to teach with
-
+# How long a frame is kept for updates with the partner's late packets.
+LATE_FRAMES = 8
 
 Concealment = Literal["zero", "repeat", "repeat_fade", "repeat_phase", "local_only", "predict"]
 
@@ -59,12 +60,12 @@ class ExchangingNode(MaskDrivenNode):
     def enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
         """Enhance (ear, mic, bin, frame); what the other ear knows comes through `exchange` alone.
 
-        A codec that distributes its bits by what the filter makes of the signal learns that in a
-        rehearsal with bits distributed by level.
+        A codec that distributes its bits by the weights of the receiver's filter gets them from a
+        first pass in which bits are distributed by level.
         """
-        if isinstance(exchange.codec, Allocated):
+        if exchange.codec.uses_importance:
             gains = self._enhance(mics, exchange, masks).partner_gains
-            # What one ear's filter makes of the signal matters to the other ear, which sends it.
+            # The weights of one ear's filter matter to the other ear, which sends the signal.
             exchange = exchange.weighted({name: gain[::-1] for name, gain in gains.items()})
         return self._enhance(mics, exchange, masks)
 
@@ -74,44 +75,39 @@ class ExchangingNode(MaskDrivenNode):
     def received(
         self, exchange: Exchange, channel: str, signal: ndarray, *, rounded: bool = True
     ) -> Received:
-        """What each ear gets of the other's `signal` (ear, stream, bin, frame), frame by frame
-        beside its own."""
-        fills: dict[Concealment, Fill] = {
-            "repeat": "repeat",
-            "repeat_fade": "repeat",
-            "repeat_phase": "repeat_phase",
-        }
-        result = exchange(
-            channel,
-            signal,
-            fills.get(self.concealment, "zero"),
-            fade=self.fade if self.concealment == "repeat_fade" else 1.0,
-            age_frames=self.exchange.age_frames,
-            late=self.learn_from == "late_too",
-            rounded=rounded,
-        )
+        """What each ear gets of the other's `signal` (ear, stream, bin, frame), each frame beside
+        the local frame that uses it. `rounded` as in `Exchange.__call__`."""
+        result = exchange(channel, signal, self._reception, rounded=rounded)
         older = result.older(self.exchange.age_frames)
-        if self.exchange.kind == "stats_only":  # lessons belong to the frames they were sent in
-            return replace(older, lesson=result.lesson, known=result.known, noise=result.noise)
-        return older
+        if self.exchange.kind != "stats_only":
+            return older
+        # The covariances are updated with the local and the partner's frame of the same time.
+        return replace(
+            older,
+            update_signal=result.update_signal,
+            available_from=result.available_from,
+            rounding_noise=result.rounding_noise,
+        )
 
     def partner_filter(
         self, mics: ndarray, partner: Received, mask: ndarray, exchange: Exchange
     ) -> ndarray:
         """Weights (ear, frame, bin, channel) over the local microphones and the partner's
         streams."""
-        hop_s = exchange.timeline.hop_ns * 1e-9
-        known = self._taught(partner, exchange.renewed)
         predict = self.concealment == "predict"
-        weights = self.filter_weights(
-            np.concatenate([mics, partner.lesson], axis=1),
+        available_from = self._update_from(partner, exchange.renewed)
+        updates = Updates(
+            np.concatenate([mics, partner.update_signal], axis=1),
             mask,
-            known < NEVER,
-            hop_s,
-            known=known,
-            remote_noise=partner.noise,
-            solve=self._with_prediction if predict else None,
-            restarted=exchange.timeline.restarted,
+            available_from < NEVER,
+            available_from,
+            partner.rounding_noise,
+        )
+        weights = self.filter_weights(
+            updates,
+            exchange.timeline.hop_ns * 1e-9,
+            self._with_prediction if predict else None,
+            exchange.timeline.restarted,
         )
         missing = ~partner.arrived
         if self.exchange.kind == "stats_only":
@@ -122,7 +118,7 @@ class ExchangingNode(MaskDrivenNode):
             local = self.local_filter_weights(mics, mask, exchange)
             remote = np.zeros((*local.shape[:3], partner.signal.shape[1]))
             substitute = np.concatenate([local, remote], axis=-1)
-        if not missing.any() or self.concealment not in ("predict", "local_only"):
+        else:
             return weights
         return np.where(missing[:, :, None, None], substitute, weights)
 
@@ -166,19 +162,34 @@ class ExchangingNode(MaskDrivenNode):
             items += (Item("frames waiting for lessons", FLOAT_BYTES * numbers),)
         return items
 
-    def _taught(self, partner: Received, renewed: ndarray) -> ndarray:
-        """(ear, frame): the frame from which on the covariances have learnt this frame, or
+    @property
+    def _reception(self) -> Reception:
+        fills: dict[Concealment, Fill] = {
+            "repeat": "repeat",
+            "repeat_fade": "repeat",
+            "repeat_phase": "repeat_phase",
+        }
+        return Reception(
+            fill=fills.get(self.concealment, "zero"),
+            fade=self.fade if self.concealment == "repeat_fade" else 1.0,
+            age_frames=self.exchange.age_frames,
+            late_updates=self.learn_from == "late_too",
+        )
+
+    def _update_from(self, partner: Received, renewed: ndarray) -> ndarray:
+        """(ear, frame): the frame from which on the covariances are updated with this frame, or
         NEVER."""
         number = np.arange(renewed.shape[1])
         age = self.exchange.age_frames if self.exchange.kind == "stats_only" else 0
-        known = partner.known
+        available_from = partner.available_from
         if self.learn_from == "all":
-            known = np.broadcast_to(number + age, renewed.shape)
+            available_from = np.broadcast_to(number + age, renewed.shape)
         elif self.learn_from == "in_time":
-            known = np.where(known <= number + age, known, NEVER)
+            available_from = np.where(available_from <= number + age, available_from, NEVER)
         else:
-            known = np.where(known - number <= age + LATE_FRAMES, known, NEVER)
-        return np.where(renewed, known, NEVER)
+            in_memory = available_from - number <= age + LATE_FRAMES
+            available_from = np.where(in_memory, available_from, NEVER)
+        return np.where(renewed, available_from, NEVER)
 
     def _with_prediction(self, speech: ndarray, noise: ndarray) -> ndarray:
         """The weights, and beside them those of the local microphones that do the same with the

@@ -15,8 +15,9 @@ from numpy import ndarray
 from hasim.config.spec import Spec
 from hasim.dsp.stft import FrontEndSpec
 from hasim.nodes.blocks import analysis, buffers, coding, synthesis
-from hasim.nodes.exchange import Exchange, payload_bits
+from hasim.nodes.exchange import Exchange
 from hasim.nodes.node import Enhanced, Masks
+from hasim.nodes.packets import packet_bits
 from hasim.simulation.device.memory import Item
 from hasim.simulation.link.codecs import CodecSpec
 from hasim.simulation.program import Compute, Program, Receive, Send
@@ -58,7 +59,7 @@ class FrameByFrame(Spec):
             raise ValueError(
                 "link.codec.fec_bits: a frame-by-frame node makes no use of copies; set it to 0"
             )
-        send = Send("frame", payload_bits(codec, front_end))
+        send = Send("frame", packet_bits(codec, front_end))
         encode, decode = coding("frame", front_end, codec)
         return (
             analysis(front_end),

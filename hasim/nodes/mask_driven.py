@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy import ndarray
@@ -12,23 +11,19 @@ from pydantic import Field, model_validator
 
 from hasim.config.spec import Spec
 from hasim.dsp import covariance, wiener_filters
-from hasim.dsp.covariance import CovarianceSpec, Recursive, mean_noise, move_noise, recursive_noise
+from hasim.dsp.covariance import CovarianceSpec, Recursive
 from hasim.dsp.oracle_masks import OracleMask
 from hasim.dsp.stft import FrontEndSpec
 from hasim.dsp.wiener_filters import FilterName
 from hasim.networks import cost
 from hasim.networks.precision import PrecisionSpec
 from hasim.networks.pretrained import ShippedName
-from hasim.nodes.arrivals import NEVER, update_frames
 from hasim.nodes.blocks import FLOAT_BYTES
 from hasim.nodes.exchange import Exchange
+from hasim.nodes.filter_weights import Solve, Updates, filter_weights
 from hasim.nodes.node import Masks
 from hasim.simulation.device.memory import Item
 from hasim.simulation.program import Compute, Program
-
-BLOCK_FRAMES = 64  # covariances of so many frames stay in the processor's cache
-
-Solve = Callable[[ndarray, ndarray], ndarray]
 
 
 class MaskDrivenNode(Spec):
@@ -142,89 +137,29 @@ class MaskDrivenNode(Spec):
 
     def filter_weights(
         self,
-        channels: ndarray,
-        mask: ndarray,
-        update: ndarray,
+        updates: Updates,
         hop_s: float,
-        *,
-        known: ndarray | None = None,
-        remote_noise: ndarray | None = None,
         solve: Solve | None = None,
         restarted: ndarray | None = None,
     ) -> ndarray:
         """Weights (ear, frame, bin, channel), one frame of them for whole-utterance covariances.
 
-        channels (ear, channel, bin, frame), mask (ear, bin, frame); the covariances learn from the
-        frames where `update` (ear, frame) is true, each as soon as the frame `known` (ear, frame)
-        is reached, by default at once. `remote_noise` (ear, stream, bin, frame) is the power of
-        the rounding noise in the last channels: noise, also where the mask says speech.
-        `solve` makes weights of covariances; by default the node's filter. Where `restarted` (ear,
-        frame) is set, everything learnt before is forgotten. A frame without an update is filtered
-        as the one before.
+        `solve` makes weights of covariances, by default with the node's filter. Where `restarted`
+        (ear, frame) is set, the covariances start again from zero.
         """
-        solve = solve or self.solved
-        spec = self.covariance
-        if restarted is not None and restarted.any() and isinstance(spec, Recursive):
-            after = np.cumsum(restarted, axis=1) > 0
-            more: dict[str, Any] = {"known": known, "remote_noise": remote_noise, "solve": solve}
-            old = self.filter_weights(channels, mask, update & ~after, hop_s, **more)
-            new = self.filter_weights(channels, mask, update & after, hop_s, **more)
-            return np.where(after[:, :, None, None], new, old)
-        if not isinstance(spec, Recursive):
-            speech, noise = covariance.utterance(channels, mask, update, spec.mask_power)
-            if remote_noise is not None:
-                power = remote_noise * mask[:, None] ** spec.mask_power
-                move_noise(speech, noise, mean_noise(power, update))
-            return solve(speech, noise)
-        frames = channels.shape[-1]
-        channels, mask, update = (x[..., :: spec.every] for x in (channels, mask, update))
-        if remote_noise is not None:
-            remote_noise = remote_noise[..., :: spec.every]
-        learnt = None
-        if known is not None and np.any((known != np.arange(frames)) & (known < NEVER)):
-            order, learnt = update_frames(known[:, :: spec.every], update, spec.every)
-            channels = np.take_along_axis(channels, order[:, None, None, :], axis=-1)
-            mask = np.take_along_axis(mask, order[:, None, :], axis=-1)
-            update = np.take_along_axis(update, order, axis=-1)
-            if remote_noise is not None:
-                index = order[:, None, None, :]
-                remote_noise = np.take_along_axis(remote_noise, index, axis=-1)
-        forgetting = float(np.exp(-spec.every * hop_s / spec.tau_s))
-        weights, state, coded = [], None, None
-        for first in range(0, channels.shape[-1], BLOCK_FRAMES):
-            block = slice(first, first + BLOCK_FRAMES)
-            speech, noise = covariance.recursive(
-                channels[..., block],
-                mask[..., block],
-                forgetting,
-                update[:, block],
-                spec.mask_power,
-                state,
-            )
-            state = (speech[:, -1].copy(), noise[:, -1].copy())
-            if remote_noise is not None:
-                power = remote_noise[..., block] * mask[:, None, :, block] ** spec.mask_power
-                coded = recursive_noise(power, forgetting, update[:, block], coded)
-                move_noise(speech, noise, coded)
-            weights.append(solve(speech, noise))
-        result = np.concatenate(weights, axis=1)
-        if learnt is not None:
-            result = np.take_along_axis(result, np.maximum(learnt, 0)[:, :, None, None], axis=1)
-            result = np.where((learnt >= 0)[:, :, None, None], result, 0.0)
-        return result.repeat(spec.every, axis=1)[:, :frames]
+        return filter_weights(updates, self.covariance, hop_s, solve or self.solved, restarted)
 
     def local_filter_weights(self, mics: ndarray, mask: ndarray, exchange: Exchange) -> ndarray:
-        """Weights over the local microphones alone, as the ear's own device learns them."""
+        """Weights (ear, frame, bin, mic) over the local microphones alone, updated in the frames
+        that the ear's own device computed."""
         return self.filter_weights(
-            mics,
-            mask,
-            exchange.renewed,
+            Updates(mics, mask, exchange.renewed),
             exchange.timeline.hop_ns * 1e-9,
             restarted=exchange.timeline.restarted,
         )
 
     def solved(self, speech: ndarray, noise: ndarray) -> ndarray:
-        """Weights (..., channel) of the node's filter."""
+        """Weights (..., channel) of the node's filter for covariances (..., channel, channel)."""
         return wiener_filters.weights(self.filter, speech, noise, mu=self.mu, rank=self.rank)
 
     def _stored_bytes(self, parts: tuple[cost.Part, ...]) -> int:

@@ -9,7 +9,9 @@ import pytest
 
 from hasim.dsp.stft import FrontEndSpec, analyse, frames_for, synthesise
 from hasim.nodes.arrivals import NEVER
-from hasim.nodes.exchange import Exchange, filtered_lag_frames, payload_bits, raw_lag_frames
+from hasim.nodes.exchange import Exchange
+from hasim.nodes.packets import filtered_lag_frames, packet_bits, raw_lag_frames
+from hasim.nodes.reception import Reception
 from hasim.simulation.link.codecs import Allocated, Float32, Lc3, Pcm
 from hasim.simulation.timeline import Status
 from tests.conftest import hand_made_timeline
@@ -75,7 +77,7 @@ def test_repeat_plays_the_last_good_packet_again(waveform, domain):
     lost = np.zeros((2, frames_for(SAMPLES, front_end)), dtype=bool)
     lost[1, [0, 6, 7]] = True
     exchange, mics = exchange_of(waveform, Float32(domain=domain), front_end, {"reference": lost})
-    signal = exchange("reference", mics[:, :1], "repeat").signal
+    signal = exchange("reference", mics[:, :1], Reception("repeat")).signal
     if domain == "spectrum":
         np.testing.assert_array_equal(signal[1, 0, :, 7], mics[0, 0, :, 5])
         assert not signal[1, 0, :, 0].any()  # nothing had come yet
@@ -119,7 +121,7 @@ def test_without_rounding_the_exchange_is_linear(waveform):
     exchange, mics = exchange_of(waveform, Pcm(bits=4), front_end, {"reference": lost})
     for fill in ("zero", "repeat", "repeat_phase"):
         parts = [
-            exchange("reference", part, fill, rounded=False).signal
+            exchange("reference", part, Reception(fill), rounded=False).signal
             for part in (0.25 * mics[:, :1], 0.75 * mics[:, :1], mics[:, :1])
         ]
         np.testing.assert_allclose(parts[0] + parts[1], parts[2], atol=1e-12)
@@ -127,9 +129,9 @@ def test_without_rounding_the_exchange_is_linear(waveform):
 
 def test_payloads():
     front_end = FrontEndSpec()
-    assert payload_bits(Pcm(bits=16), front_end) == 4096
-    assert payload_bits(Pcm(bits=16), front_end, streams=2) == 8192
-    assert payload_bits(Pcm(bits=8, domain="spectrum"), front_end) == 4112
+    assert packet_bits(Pcm(bits=16), front_end) == 4096
+    assert packet_bits(Pcm(bits=16), front_end, streams=2) == 8192
+    assert packet_bits(Pcm(bits=8, domain="spectrum"), front_end) == 4112
     assert filtered_lag_frames(Pcm(domain="spectrum"), front_end) == 0
     assert filtered_lag_frames(Pcm(), FrontEndSpec(window=512, hop=64)) == 7
 
@@ -145,7 +147,7 @@ def test_a_repeated_packet_fades(waveform, domain):
     front_end = FrontEndSpec()
     lost = lost_at_the_right_ear(front_end, 6, 7)
     exchange, mics = exchange_of(waveform, Float32(domain=domain), front_end, lost)
-    signal = exchange("reference", mics[:, :1], "repeat", fade=0.5).signal[1, 0]
+    signal = exchange("reference", mics[:, :1], Reception("repeat", fade=0.5)).signal[1, 0]
     if domain == "spectrum":
         np.testing.assert_allclose(signal[:, [6, 7]], np.outer(mics[0, 0, :, 5], [0.5, 0.25]))
     else:
@@ -166,7 +168,7 @@ def test_repeat_phase_continues_the_tones_of_the_bins(front_end, domain):
     exchange, mics = exchange_of(waveform, Float32(domain=domain), front_end, lost)
     frames = slice(0, SAMPLES // front_end.hop)
     for fill, exact in (("repeat_phase", True), ("repeat", False)):
-        signal = exchange("reference", mics[:, :1], fill).signal[..., frames]
+        signal = exchange("reference", mics[:, :1], Reception(fill)).signal[..., frames]
         if domain == "spectrum":
             # a spectrum sees the tone that long ago only where the window lay inside the sound
             signal, want = signal[1, 0, :, 8:], mics[0, 0, :, frames][:, 8:]
@@ -206,10 +208,10 @@ def test_the_copy_of_a_burst_brings_back_its_last_packet(waveform):
     front_end = FrontEndSpec()
     lost = lost_at_the_right_ear(front_end, 8, 9, 10)
     exchange, mics = exchange_of(waveform, Pcm(fec_bits=4), front_end, lost)
-    received = exchange("reference", mics[:, :1], late=True)
+    received = exchange("reference", mics[:, :1], Reception(late_updates=True))
     # hops 8 and 9 are gone for good; frame 10 learns hop 10 with packet 11, but still lacks hop 9
     assert np.flatnonzero(~received.arrived[1]).tolist() == [8, 9, 10]
-    assert received.known[1, 7:13].tolist() == [7, NEVER, NEVER, NEVER, 11, 12]
+    assert received.available_from[1, 7:13].tolist() == [7, NEVER, NEVER, NEVER, 11, 12]
 
 
 def test_a_copy_of_a_spectrum_comes_too_late_to_be_filtered_but_teaches(waveform):
@@ -217,11 +219,11 @@ def test_a_copy_of_a_spectrum_comes_too_late_to_be_filtered_but_teaches(waveform
     lost = lost_at_the_right_ear(front_end, 3)
     codec = Pcm(domain="spectrum", fec_bits=8)
     exchange, mics = exchange_of(waveform, codec, front_end, lost)
-    received = exchange("reference", mics[:, :1], late=True, rounded=False)
+    received = exchange("reference", mics[:, :1], Reception(late_updates=True), rounded=False)
     assert not received.arrived[1, 3]
     assert not received.signal[1, :, :, 3].any()
-    assert received.known[1, 2:5].tolist() == [2, 4, 4]
-    np.testing.assert_array_equal(received.lesson[1, 0, :, 3], mics[0, 0, :, 3])
+    assert received.available_from[1, 2:5].tolist() == [2, 4, 4]
+    np.testing.assert_array_equal(received.update_signal[1, 0, :, 3], mics[0, 0, :, 3])
 
 
 @pytest.mark.parametrize("domain", ["samples", "spectrum"])
@@ -236,15 +238,15 @@ def test_late_data_are_known_from_the_next_release_on(waveform, domain):
     arrived_ns[1, 5], arrived_ns[1, 9] = 8 * hop_ns, 11 * hop_ns + 1
     late = replace(deliveries, status=status, arrived_ns=arrived_ns)
     exchange.timeline.channels["reference"] = late
-    received = exchange("reference", mics[:, :1], late=True)
-    np.testing.assert_allclose(received.lesson, mics[::-1, :1], atol=1e-11)
+    received = exchange("reference", mics[:, :1], Reception(late_updates=True))
+    np.testing.assert_allclose(received.update_signal, mics[::-1, :1], atol=1e-11)
     after = [7, 7, 7, 8, 11, 11] if domain == "samples" else [7, 6, 7, 8, 11, 10]
-    assert received.known[1, 5:11].tolist() == after
+    assert received.available_from[1, 5:11].tolist() == after
     missing = [5, 6, 9, 10] if domain == "samples" else [5, 9]
     assert np.flatnonzero(~received.arrived[1]).tolist() == missing
     assert not received.signal[1, :, :, 5].any() or domain == "samples"
     in_time = exchange("reference", mics[:, :1])
-    assert np.flatnonzero(in_time.known[1] == NEVER).tolist() == missing
+    assert np.flatnonzero(in_time.available_from[1] == NEVER).tolist() == missing
 
 
 def test_an_older_frame_of_the_partner_needs_an_older_packet(waveform):
@@ -252,14 +254,14 @@ def test_an_older_frame_of_the_partner_needs_an_older_packet(waveform):
     front_end = FrontEndSpec()
     lost = lost_at_the_right_ear(front_end, 6)
     exchange, mics = exchange_of(waveform, Float32(), front_end, lost, {"reference": -2})
-    received = exchange("reference", mics[:, :1], age_frames=2)
+    received = exchange("reference", mics[:, :1], Reception(age_frames=2))
     assert np.flatnonzero(~received.arrived[1]).tolist() == [6, 7]
-    assert received.known[0, :4].tolist() == [2, 3, 4, 5]
+    assert received.available_from[0, :4].tolist() == [2, 3, 4, 5]
     older = received.older(2)
     assert np.flatnonzero(~older.arrived[1]).tolist() == [0, 1, 8, 9]
     assert np.flatnonzero(~older.arrived[0]).tolist() == [0, 1]
     np.testing.assert_allclose(older.signal[0, :, :, 2:], mics[1, :1, :, :-2], atol=1e-11)
-    assert older.known[0, :5].tolist() == [NEVER, NEVER, 2, 3, 4]
+    assert older.available_from[0, :5].tolist() == [NEVER, NEVER, 2, 3, 4]
 
 
 def test_a_codec_with_a_delay_spreads_a_hop_over_two_packets(waveform):
@@ -288,6 +290,6 @@ def test_what_matters_gets_the_bits(waveform):
         for x in (exchange, weighted)
     ]
     assert 10 * np.log10(errors[0] / errors[1]) > 6  # twice the bits: 12 dB if all were ideal
-    noise = weighted("reference", mics[:, :1]).noise
+    noise = weighted("reference", mics[:, :1]).rounding_noise
     assert noise.shape == mics[:, :1].shape
     assert 10 * np.log10(noise[..., :128, :].mean() / errors[1]) == pytest.approx(0, abs=1.0)

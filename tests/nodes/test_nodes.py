@@ -23,8 +23,10 @@ from hasim.nodes import (
     Tango,
 )
 from hasim.nodes.arrivals import NEVER
-from hasim.nodes.exchange import Exchange, filtered_lag_frames
+from hasim.nodes.exchange import Exchange
 from hasim.nodes.exchange_policy import Stale, StatsOnly
+from hasim.nodes.filter_weights import Updates
+from hasim.nodes.packets import filtered_lag_frames
 from hasim.simulation.link.codecs import (
     Adpcm,
     Allocated,
@@ -166,7 +168,7 @@ def test_a_skipped_frame_teaches_nothing(kind, rng):
         channels = np.concatenate([run.mics, run.mics[::-1, :1]], axis=1)
     kept = np.delete(channels, np.s_[20:30], axis=-1)
     mask = np.delete(run.mask, np.s_[20:30], axis=-1)
-    weights = kind().filter_weights(kept, mask, np.ones((2, FRAMES - 10), bool), 0.008)
+    weights = kind().filter_weights(Updates(kept, mask, np.ones((2, FRAMES - 10), bool)), 0.008)
     want = np.einsum("enbc,ecbn->ebn", weights.conj(), kept)
     np.testing.assert_allclose(np.delete(run.output, np.s_[20:30], axis=-1), want, atol=1e-12)
 
@@ -363,7 +365,7 @@ def test_predicting_the_partner_changes_nothing_for_the_best_linear_filter(rng):
     kept = np.delete(np.arange(FRAMES), np.s_[40:50])
     local = Local(filter="sdw_mwf", covariance=Utterance())
     weights = local.filter_weights(
-        run.mics[..., kept], run.mask[..., kept], np.ones((2, len(kept)), bool), 0.008
+        Updates(run.mics[..., kept], run.mask[..., kept], np.ones((2, len(kept)), bool)), 0.008
     )
     want = wiener_filters.apply(weights, run.mics)[..., 40:50]
     np.testing.assert_allclose(run.output[..., 40:50], want, atol=1e-4 * np.abs(want).max())
@@ -387,23 +389,25 @@ def test_what_two_microphones_determine_is_predicted_exactly(rng):
 
 
 @pytest.mark.parametrize("every", [1, 3])
-def test_late_lessons_are_learnt_when_they_come(every, rng):
-    """Against a literal loop: at each update, learn what has become known, oldest first."""
+def test_late_frames_update_the_covariances_when_they_come(every, rng):
+    """Against a literal loop: each update uses the frames that have come since, oldest first."""
     channels = rng.standard_normal((2, 3, 4, 30)) + 1j * rng.standard_normal((2, 3, 4, 30))
     mask = rng.random((2, 4, 30))
-    known = np.arange(30) + rng.choice([0, 0, 1, 4], (2, 30))
-    known[rng.random((2, 30)) < 0.2] = NEVER
+    available = np.arange(30) + rng.choice([0, 0, 1, 4], (2, 30))
+    available[rng.random((2, 30)) < 0.2] = NEVER
     node = MnTango(covariance=Recursive(tau_s=0.3, every=every), filter="sdw_mwf")
-    weights = node.filter_weights(channels, mask, known < NEVER, 0.008, known=known)
+    weights = node.filter_weights(Updates(channels, mask, available < NEVER, available), 0.008)
     forgetting = np.exp(-every * 0.008 / 0.3)
     for ear in (0, 1):
         r_s, r_n = np.zeros((2, 4, 3, 3), dtype=complex)
         for frame in range(30):
-            new = (known[ear] <= frame) & (known[ear] > frame - every) & (frame % every == 0)
-            for lesson in np.flatnonzero(new & (np.arange(30) % every == 0)):
-                y = channels[ear, :, :, lesson].T
+            new = (
+                (available[ear] <= frame) & (available[ear] > frame - every) & (frame % every == 0)
+            )
+            for late in np.flatnonzero(new & (np.arange(30) % every == 0)):
+                y = channels[ear, :, :, late].T
                 outer = y[:, :, None] * y[:, None].conj()
-                m = mask[ear, :, lesson][:, None, None]
+                m = mask[ear, :, late][:, None, None]
                 r_s = forgetting * r_s + (1 - forgetting) * m**2 * outer
                 r_n = forgetting * r_n + (1 - forgetting) * (1 - m) ** 2 * outer
             want = wiener_filters.weights("sdw_mwf", r_s, r_n)
@@ -418,7 +422,7 @@ def test_stale_is_the_partner_delayed(rng):
     channels = np.concatenate([run.mics, older], axis=1)
     update = np.ones((2, FRAMES), dtype=bool)
     update[:, :2] = False
-    weights = node.filter_weights(channels, run.mask, update, 0.008)
+    weights = node.filter_weights(Updates(channels, run.mask, update), 0.008)
     want = wiener_filters.apply(weights, channels)
     np.testing.assert_allclose(run.output[..., 2:], want[..., 2:], atol=1e-12)
 
@@ -429,7 +433,7 @@ def test_stats_only_filters_local_signals_with_what_was_learnt_of_both(rng):
     run = Run(node, rng, codec=Float32(domain="spectrum"), age=3)
     channels = np.concatenate([run.mics, run.mics[::-1, :1]], axis=1)
     learnt = node.filter_weights(
-        channels, run.mask, np.ones((2, FRAMES), bool), 0.008, solve=node._with_prediction
+        Updates(channels, run.mask, np.ones((2, FRAMES), bool)), 0.008, node._with_prediction
     )[..., 3:5]
     want = wiener_filters.apply(learnt[:, :-3], run.mics[..., 3:])
     np.testing.assert_allclose(run.output[..., 3:], want, atol=1e-12)

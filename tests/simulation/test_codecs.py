@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hasim.dsp.stft import FrontEndSpec
-from hasim.nodes.exchange import payload_bits
+from hasim.nodes.packets import packet_bits
 from hasim.simulation.link.codecs import (
     Adpcm,
     Allocated,
@@ -280,8 +280,8 @@ def test_more_bits_never_hurt_spectra(codec, rng):
 
 
 def test_copies_are_paid_for_and_must_be_codecs():
-    assert payload_bits(Pcm(bits=16, fec_bits=4), FrontEndSpec()) == 256 * 20
-    assert payload_bits(Adpcm(bits=4, fec_bits=2), FrontEndSpec()) == 256 * 6 + 80
+    assert packet_bits(Pcm(bits=16, fec_bits=4), FrontEndSpec()) == 256 * 20
+    assert packet_bits(Adpcm(bits=4, fec_bits=2), FrontEndSpec()) == 256 * 6 + 80
     assert Pcm().copy_codec is None
     assert Pcm(bits=8, fec_bits=3).copy_codec == Pcm(bits=3)
     with pytest.raises(ValueError, match=r"fec_bits.*got 1"):

@@ -41,6 +41,7 @@ class Allocated(RoundingCodec):
 
     macs_per_number: ClassVar[tuple[int, int]] = (2, 2)
     """Both parts by the scale and the weight."""
+    uses_importance: ClassVar[bool] = True
 
     def encode_decode(self, values: ndarray, full_scale: ndarray | float) -> ndarray:
         """`values` (..., packet, bin), complex, as decoded; `full_scale` (..., 1, bin) is the level

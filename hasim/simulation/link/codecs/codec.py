@@ -27,6 +27,10 @@ class Codec(Spec):
     companding and shared exponents cost none.
     """
 
+    uses_importance: ClassVar[bool] = False
+    """Distributes its bits by how much the receiver's filter makes of each bin: the exchange then
+    multiplies the bins by that importance before coding and divides after."""
+
     if TYPE_CHECKING:
 
         @property
@@ -47,6 +51,11 @@ class Codec(Spec):
     def bits_for(self, numbers: int, parts: int = 1) -> int:
         """Payload bits for a packet of so many numbers of one (real) or two (complex) parts."""
         raise NotImplementedError
+
+    def noise_power(self, values: ndarray, full_scale: ndarray | float) -> ndarray | None:
+        """Expected power of the rounding error (..., packet, number) where the receiver knows it;
+        None: the receiver does not know it."""
+        return None
 
     def linear(self, values: ndarray) -> ndarray:
         """What the codec keeps of (..., number) even with infinitely many bits: all, as a rule."""
