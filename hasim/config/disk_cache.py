@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -18,6 +17,8 @@ from typing import Any
 
 import numpy as np
 from numpy import ndarray
+
+from hasim.config.files import whole_file
 
 MAX_BYTES = 10**9
 """Above this, the files that have not been used for longest go."""
@@ -77,25 +78,21 @@ def _read(path: Path) -> Arrays | None:
 
 
 def _write(path: Path, arrays: Arrays) -> None:
-    unfinished = None
-    try:
+    # A cache that cannot be written does without.
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            unfinished = file.name
-            np.savez(file, allow_pickle=False, **arrays)
-        os.replace(unfinished, path)
+        # Waiting for the disk takes longer than many a result; `_read` finds what a power cut
+        # leaves of it.
+        with whole_file(path, durable=False) as unfinished:
+            np.savez(unfinished, allow_pickle=False, **arrays)
         _make_room(path.parent)
-    except OSError:
-        if unfinished is not None:
-            with suppress(OSError):
-                os.remove(unfinished)
 
 
 def _make_room(folder: Path) -> None:
     files = []
     for entry in os.scandir(folder):
         with suppress(FileNotFoundError):  # another process makes room too
-            if entry.name.endswith((".npz", ".tmp")):
+            if entry.name.endswith(".npz"):
                 status = entry.stat()
                 files.append((status.st_mtime_ns, status.st_size, entry.path))
     excess = sum(size for _, size, _ in files) - MAX_BYTES

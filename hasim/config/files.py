@@ -1,7 +1,7 @@
-"""Files and folders that are written whole or not at all, and are on the disk when a call returns.
+"""The one writer of files and folders: whole or not at all, and on the disk when a call returns.
 
 Everything is written beside its place under another name, flushed to the disk (fsync), and then
-renamed into place. A process that is killed leaves what was there before.
+renamed into place. After a full disk, a kill or a power cut the earlier content is still there.
 """
 
 from __future__ import annotations
@@ -22,25 +22,35 @@ from typing import Any
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that it holds `content`, or what it held before.
 
-    Raises OSError where it cannot be written.
+    Raises OSError, with the name `path`, where it cannot be written.
     """
     with whole_file(path) as unfinished:
         unfinished.write_bytes(content)
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, durable: bool = True) -> Iterator[Path]:
     """A path to write to that becomes `path` when the block ends without an exception.
 
-    For libraries that write files by name. The path has the ending of `path`.
+    For libraries that write files by name. The path has the ending of `path`. With `durable` False
+    the file is still whole after a crash of the process, but may be lost or damaged by a power cut:
+    for files that are checked when read and can be made again.
+
+    Raises OSError, with the name `path`, where it cannot be written.
     """
     unfinished = path.with_name(f".{_unique()}.{path.name}")
     try:
         yield unfinished
-        _flush(unfinished)
+        if durable:
+            _flush(unfinished)
         os.replace(unfinished, path)
+    except OSError as error:
+        # numpy gives no number for a full disk, and nobody knows the name of the unfinished file
+        number, reason = error.errno or errno.EIO, error.strerror or str(error)
+        raise OSError(number, reason, str(path)) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
 
 
 def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
@@ -62,13 +72,17 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def csv_bytes(columns: Mapping[str, Iterable[Any]]) -> bytes:
-    """A table as CSV; all columns have the same length."""
+def csv_text(names: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A table as comma-separated values: a line of names, and one per row; None is empty.
+
+    >>> csv_text(["ear", "snr_db"], [("left", 1.5), ("right", None)])
+    'ear,snr_db\\nleft,1.5\\nright,\\n'
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    return text.getvalue().encode()
+    writer.writerow(names)
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def json_bytes(content: Mapping[str, Any]) -> bytes:

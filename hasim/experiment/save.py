@@ -5,7 +5,7 @@ It holds no date and no duration, so the same scenario leaves the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy import ndarray
 from hasim.acoustics.audio_file import peak, wav_bytes
 from hasim.config import presets
 from hasim.config.ears import EARS
-from hasim.config.files import csv_bytes, json_bytes, write_folder
+from hasim.config.files import csv_text, json_bytes, write_folder
 from hasim.experiment.result import RunResult, outcome, plain
 from hasim.experiment.scenario import Scenario, dump
 from hasim.simulation.latency import Latency
@@ -115,19 +115,22 @@ def _frame_table(timeline: Timeline, latency: Latency | None) -> bytes:
         columns[f"{channel}_sent_ns"] = _or_empty(deliveries.sent_ns)
         columns[f"{channel}_arrived_ns"] = _or_empty(deliveries.arrived_ns)
         columns[f"{channel}_status"] = [Status(s).name.lower() for s in deliveries.status.ravel()]
-    return csv_bytes(columns)
+    return _csv(columns)
 
 
 def _step_table(timeline: Timeline) -> bytes:
     """One row per computation, as the timeline has them."""
-    return csv_bytes({n: _cells(n, timeline.steps[n]) for n in timeline.steps.dtype.names or ()})
+    return _csv({n: _cells(n, timeline.steps[n]) for n in timeline.steps.dtype.names or ()})
 
 
 def _packet_table(timeline: Timeline) -> bytes:
     """One row per packet and attempt on the air, as the timeline has them."""
-    return csv_bytes(
-        {n: _cells(n, timeline.packets[n]) for n in timeline.packets.dtype.names or ()}
-    )
+    return _csv({n: _cells(n, timeline.packets[n]) for n in timeline.packets.dtype.names or ()})
+
+
+def _csv(columns: Mapping[str, Iterable[Any]]) -> bytes:
+    """Columns of equal length."""
+    return csv_text(columns, zip(*columns.values(), strict=True)).encode()
 
 
 def _cells(name: str, values: ndarray) -> Iterable[Any]:

@@ -12,12 +12,12 @@ Every mistake in a file is a ValueError that names the file.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from hasim.config.files import write_whole
 from hasim.networks.compact_mn_dnn import CompactMnDnn, CompactMnDnnSpec
 from hasim.networks.mn_dnn import MnDnn, MnDnnSpec
 from hasim.networks.precision import PrecisionSpec, QuantisationSpec
@@ -186,13 +186,11 @@ def _quantisation(path: Path, told: dict[str, Any]) -> QuantisationSpec:
 
 
 def _write(path: Path, tensors: dict[str, torch.Tensor], block: dict[str, Any]) -> None:
-    """Whole or not at all."""
     from safetensors.torch import save as to_bytes
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(to_bytes(tensors, metadata={"hasim": json.dumps(block, sort_keys=True)}))
-    os.replace(part, path)
+    content = to_bytes(tensors, metadata={"hasim": json.dumps(block, sort_keys=True)})
+    write_whole(path, content)
 
 
 def _check_finite(path: Path, tensors: dict[str, torch.Tensor]) -> None:

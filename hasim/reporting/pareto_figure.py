@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy import ndarray
 
-from hasim.config.files import write_whole
-from hasim.studies.pareto import Front
-from hasim.studies.statistics import in_words
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from hasim.config import files
 from hasim.reporting.figure import (
     GREY,
     INK,
@@ -27,12 +20,12 @@ from hasim.reporting.figure import (
     png_bytes,
     vector_bytes,
 )
+from hasim.studies.pareto import Front
+from hasim.studies.statistics import in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from hasim.studies.pareto import Front
 
 
 def save(front: Front, folder: Path) -> list[Path]:
@@ -53,7 +46,7 @@ def save(front: Front, folder: Path) -> list[Path]:
     paths = []
     for ending, content in contents.items():
         paths.append(folder / f"{name}.{ending}")
-        write_whole(paths[-1], content)
+        files.write_whole(paths[-1], content)
     return paths
 
 
@@ -103,15 +96,13 @@ def in_lines(front: Front) -> Iterator[str]:
 
 def csv_text(front: Front) -> str:
     """All points as comma-separated values: settings, means and intervals, and whether beaten."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    rows = []
     axes = sorted({key for settings in front.settings for key in settings})
     names = [objective.column for objective in front.objectives]
     header = ["point", *axes, "seeds", "feasible"]
     for name in names:
         header += [name, f"{name}_low_95", f"{name}_high_95", f"{name}_within_95"]
     header += [front.colour_column] if front.colour_column else []
-    writer.writerow([*header, "on_front", "knee", "beaten_by"])
     for number, settings in enumerate(front.settings):
         cells: list[Any] = [number, *(settings.get(key, "") for key in axes)]
         cells += [front.seeds[number], _yes(front.feasible[number])]
@@ -123,8 +114,8 @@ def csv_text(front: Front) -> str:
             cells.append(repr(float(front.colour[number])))
         beaten = front.beaten_by[number]
         cells += [_yes(front.on_front[number]), _yes(number == front.knee)]
-        writer.writerow([*cells, beaten if beaten >= 0 else ""])
-    return text.getvalue()
+        rows.append([*cells, beaten if beaten >= 0 else ""])
+    return files.csv_text([*header, "on_front", "knee", "beaten_by"], rows)
 
 
 def _yes(flag: Any) -> str:

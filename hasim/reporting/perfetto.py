@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hasim.config.ears import EARS
+from hasim.config.files import write_whole
 from hasim.simulation.program import Compute
 from hasim.simulation.timeline import Timeline
 
 if TYPE_CHECKING:
     from hasim.experiment.result import RunResult
-
-from hasim.config.ears import EARS
 
 LINK = 3
 CORE, RADIO, ACCELERATOR = 1, 2, 3  # threads of an ear
@@ -40,7 +40,7 @@ def write(result: RunResult, path: str | Path) -> None:
         for device in (s.devices.left, s.devices.right)
     ]
     text = json.dumps(events(result.timeline, (apart[0], apart[1])), separators=(",", ":"))
-    Path(path).write_text(text, encoding="utf-8")
+    write_whole(Path(path), text.encode())
 
 
 def events(

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hasim.config.ears import EARS
+from hasim.config.files import write_whole
 from hasim.simulation.link.traffic import payload_bits
 from hasim.simulation.timeline import Status, Timeline
 
 if TYPE_CHECKING:
     from hasim.experiment.result import RunResult
-
-from hasim.config.ears import EARS
 
 Octets = Callable[[str, int, int], int]
 """(channel, sender, piece) -> octets on the air."""
@@ -45,7 +45,7 @@ def write(result: RunResult, path: str | Path) -> None:
     def octets(channel: str, sender: int, piece: int) -> int:
         return -(-payloads[sender][channels.index(channel)][piece].bits // 8)
 
-    Path(path).write_bytes(capture(result.timeline, octets))
+    write_whole(Path(path), capture(result.timeline, octets))
 
 
 def capture(timeline: Timeline, octets: Octets) -> bytes:

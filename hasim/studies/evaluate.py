@@ -7,9 +7,7 @@ seeded bootstrap over scenes; contestants share the resampled scenes, so differe
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import re
 import time
@@ -26,7 +24,7 @@ from pydantic import JsonValue
 from hasim.config import overrides
 from hasim.config.diagnostics import ScenarioError
 from hasim.config.disk_cache import content_hash
-from hasim.config.files import write_whole
+from hasim.config.files import csv_text, write_whole
 from hasim.config.yaml_reader import Place, Problem
 from hasim.experiment import result
 from hasim.experiment.run import enhance, judge, play_time, scenario_hash
@@ -399,12 +397,9 @@ def _column(step: str, metric: str, ear: str) -> str:
 
 
 def _csv(records: Sequence[Mapping[str, Any]]) -> bytes:
-    text = io.StringIO()
-    if records:
-        writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
-    return text.getvalue().encode()
+    names = list(records[0]) if records else []
+    rows = [[record[name] for name in names] for record in records]
+    return csv_text(names, rows).encode() if records else b""
 
 
 # ------------------------------------------------------------------------------------ for people

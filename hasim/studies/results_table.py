@@ -8,7 +8,6 @@ not be had.
 
 from __future__ import annotations
 
-import csv
 import errno
 import io
 import json
@@ -23,7 +22,7 @@ from typing import Any, Literal
 
 from pydantic import JsonValue
 
-from hasim.config.files import write_whole
+from hasim.config.files import csv_text, write_whole
 from hasim.config.spec import InputError
 
 SCHEMA_VERSION = 1
@@ -177,12 +176,9 @@ def read(folder: str | Path) -> Sheet:
 
 def csv_bytes(rows: Iterable[Row]) -> bytes:
     """The table as comma-separated values."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     columns = table_columns(rows)
-    writer.writerow(columns)
-    writer.writerows(zip(*(map(_cell, column) for column in columns.values()), strict=True))
-    return text.getvalue().encode()
+    cells = zip(*(map(_cell, column) for column in columns.values()), strict=True)
+    return csv_text(columns, cells).encode()
 
 
 def table_columns(rows: Iterable[Row]) -> dict[str, list[JsonValue]]:
@@ -301,7 +297,8 @@ def _locked(folder: Path) -> sqlite3.Connection:
                 raise
             who = holder.read_text() if holder.is_file() else "another process"
             raise InputError(f"{folder}: in use by {who}; wait for it or stop it") from None
-    holder.write_text(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    write_whole(holder, f"process {os.getpid()} since {since}".encode())
     return lock
 
 

@@ -6,8 +6,6 @@ more than their means do. Intervals are Student's, for the mean over seeds.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from hasim.config import files
 from hasim.config.diagnostics import close_match
 from hasim.studies.results_table import Row, Sheet
 
@@ -161,17 +160,14 @@ def compare(a: Sheet, b: Sheet, columns: Sequence[str] = ()) -> list[Difference]
 
 def csv_text(differences: Sequence[Difference]) -> str:
     """The comparison as comma-separated values; an interval without end is an empty cell."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["point", "column", "mean_a", "mean_b", "difference", "low_95", "high_95", "seeds"]
-    )
+    names = ["point", "column", "mean_a", "mean_b", "difference", "low_95", "high_95", "seeds"]
+    rows = []
     for one in differences:
         span = one.difference
         values = (one.mean_a, one.mean_b, span.mean, span.low, span.high)
         cells = [repr(value) if np.isfinite(value) else "" for value in values]
-        writer.writerow([one.point, one.column, *cells, span.count])
-    return text.getvalue()
+        rows.append([one.point, one.column, *cells, span.count])
+    return files.csv_text(names, rows)
 
 
 def told(differences: Sequence[Difference]) -> list[dict[str, Any]]:

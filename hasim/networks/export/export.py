@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal, cast
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from numpy import ndarray
 
+from hasim.config.files import write_whole
 from hasim.config.spec import InputError
 from hasim.networks import pretrained
 from hasim.networks.mask_estimator import read
@@ -104,7 +104,5 @@ def _onnx(network: MaskNetwork) -> bytes:
 def _written(out: Path, files: dict[str, bytes]) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        part = out / f".{name}.{os.getpid()}"
-        part.write_bytes(content)
-        os.replace(part, out / name)
+        write_whole(out / name, content)
     return [out / name for name in files]

@@ -11,7 +11,6 @@ number of processes, and ends in the same bytes.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +21,7 @@ import numpy as np
 from numpy import ndarray
 from pydantic import Field
 
+from hasim.config.files import whole_file, write_whole
 from hasim.config.process_pool import ProcessPool
 from hasim.config.spec import Spec
 from hasim.networks.front_end import SAMPLE_RATE_HZ
@@ -260,7 +260,7 @@ def _claim(out: Path, manifest: dict[str, Any]) -> None:
     """Write the manifest, or find that the folder already belongs to the same set."""
     path = out / "manifest.json"
     if not path.exists():
-        _write(path, lambda part: part.write_text(json.dumps(manifest, indent=1)))
+        write_whole(path, json.dumps(manifest, indent=1).encode())
         return
     there = json.loads(path.read_text())
     for key, value in manifest.items():
@@ -272,15 +272,5 @@ def _claim(out: Path, manifest: dict[str, Any]) -> None:
 
 
 def _write_npy(path: Path, array: ndarray) -> None:
-    def write(part: Path) -> None:
-        with part.open("wb") as file:
-            np.save(file, array)
-
-    _write(path, write)
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Whole or not at all, also when several processes write or one is killed."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    write(part)
-    os.replace(part, path)
+    with whole_file(path) as unfinished:
+        np.save(unfinished, array)

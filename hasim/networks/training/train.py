@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import ctypes
 import datetime
+import io
 import json
-import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
 import torch
 
+from hasim.config.files import write_whole
 from hasim.networks.training.data import load
 from hasim.networks.training.recipe import Recipe
 from hasim.networks.training.trainer import Trainer
@@ -68,8 +69,10 @@ def train(
                     save(network, out / "mask_only" / f"{name}.safetensors", card)
         lines.append(json.dumps(entry))
         # The log first: a line without its checkpoint is cut off again when the run goes on.
-        _write(log, lambda part: part.write_text("\n".join(lines) + "\n"))
-        _write(checkpoint, lambda part: torch.save(trainer.state(), part))
+        write_whole(log, ("\n".join(lines) + "\n").encode())
+        state = io.BytesIO()
+        torch.save(trainer.state(), state)
+        write_whole(checkpoint, state.getvalue())
         if progress:
             values, star = _told(entry["validation"]), " *" if entry["improved"] else ""
             # on a terminal in the place of the line that said how far the epoch is
@@ -117,15 +120,7 @@ def _claim(path: Path, recipe: Recipe) -> None:
             f"{path.parent}: holds a run of another recipe (see {path.name}); "
             f"give another folder, or the same recipe to go on"
         )
-    text = recipe.model_dump_json(indent=1)
-    _write(path, lambda part: part.write_text(text))
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Whole or not at all, also when the process is killed."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    write(part)
-    os.replace(part, path)
+    write_whole(path, recipe.model_dump_json(indent=1).encode())
 
 
 def _keep_memory() -> None:
