@@ -69,6 +69,20 @@ def with_recordings(
     return spec.model_copy(update=changes)
 
 
+def chosen(
+    count: int,
+    duration_s: float | None,
+    speech: Sequence[Path] | None,
+    noise: Sequence[Path] | None,
+) -> list[Scenario]:
+    """The first `count` scenes of the definition, with another length or other recordings where
+    given."""
+    spec = with_recordings(definition(), speech or (), noise or ())
+    if duration_s is not None:
+        spec = spec.model_copy(update={"duration_s": duration_s})
+    return scenarios(spec, count)
+
+
 def scenarios(spec: SceneSetSpec, count: int) -> list[Scenario]:
     """The first `count` scenes, each as a scenario with everything else at its default.
 
