@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from hasim.config.spec import Spec, by_kind
+from hasim.config.spec import Spec, by_kind, one_of
 
 HERE = Path(__file__).parent
 MADE = "<!-- Written by docs/reference.py; change the Specs or the commands, not this page. -->\n"
@@ -266,6 +266,8 @@ def _type(part: Any, metadata: list[Any], names: dict[Any, str]) -> str:
     if group is not None:
         return f"[{names[group]}](#{_slug(names[group])})"
     origin, inner = get_origin(part), get_args(part)
+    if origin is Annotated and isinstance(inner[1], one_of):
+        return ", ".join(f"`{name}`" for name in inner[1].names())
     if origin is Annotated:
         notes = [note for info in inner[1:] for note in getattr(info, "metadata", ())]
         return _type(inner[0], notes, names)

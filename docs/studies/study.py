@@ -13,7 +13,8 @@ from hasim.acoustics.scene import Scene
 from hasim.experiment.playout import as_heard
 from hasim.experiment.run import enhance
 from hasim.experiment.scenario import Scenario
-from hasim.metrics import Judged, measure_stage
+from hasim.metrics.scoring import score_stage
+from hasim.metrics.signals import Signals
 from hasim.simulation.timeline import Timeline
 
 FOLDER = Path(__file__).parent
@@ -52,8 +53,8 @@ def measured(run: Scenario, scene: Scene, timeline: Timeline) -> dict[str, float
         x[:, start:]
         for x in (scene.target.full[:, 0], scene.noise[:, 0], scene.mixture[:, 0], heard)
     )
-    judged = Judged(run.sample_rate_hz, target, noise, noisy, heard, None, None)
-    scores = measure_stage(("si_sdr", "si_sir", "stoi"), judged, heard)
+    signals = Signals(run.sample_rate_hz, target, noise, noisy, heard)
+    scores = score_stage(("si_sdr", "si_sir", "stoi"), signals, heard)
     return {
         name: float(np.mean([float(scores[f"{name}_{ear}"]) for ear in ("left", "right")]))
         for name in METRICS

@@ -1,4 +1,4 @@
-"""Parts from other packages, found by entry point: node algorithms, links, codecs."""
+"""Parts from other packages, found by entry point: node algorithms, links, codecs, metrics."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-GROUPS = ("hasim.nodes", "hasim.links", "hasim.codecs")
+GROUPS = ("hasim.nodes", "hasim.links", "hasim.codecs", "hasim.metrics")
 
 
 @cache
 def plug_ins(group: str, name_of: Callable[[Any], str]) -> dict[str, Any]:
-    """The classes of an entry-point group by `name_of(class)`.
+    """The classes or objects of an entry-point group by `name_of(one)`.
 
     One that cannot be loaded, or that has no such name, costs one warning.
     """

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, GetCoreSchemaHandler, Tag
-from pydantic_core import CoreSchema, core_schema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Tag,
+)
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from hasim.config.plug_ins import plug_ins
 
@@ -74,6 +82,34 @@ class by_kind:
         if isinstance(value, dict):
             return value.get("kind", self.default)
         return getattr(value, "kind", None)
+
+
+class one_of:
+    """Text that must be a name of a table which may grow: `Annotated[str, one_of(names)]`.
+
+    `names` is called whenever a value is validated, so it may know more names later.
+    """
+
+    def __init__(self, names: Callable[[], Sequence[str]]) -> None:
+        self.names = names
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        def validate(value: Any) -> str:
+            if not isinstance(value, str) or value not in self.names():
+                expected = ", ".join(map(repr, self.names()))
+                raise PydanticKnownError("literal_error", {"expected": expected})
+            return value
+
+        return core_schema.no_info_plain_validator_function(
+            validate, serialization=core_schema.simple_ser_schema("str")
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"enum": list(self.names()), "type": "string"}
 
 
 def kind_name(spec: type[BaseModel]) -> str:

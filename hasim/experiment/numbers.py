@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from hasim import metrics
 from hasim.acoustics.scene import Scene
 from hasim.config.ears import EARS
 from hasim.experiment.scenario import Scenario
-from hasim.metrics import Unscored
+from hasim.metrics.signals import Scores, Unscored
 from hasim.simulation import energy, feasibility
 from hasim.simulation.device.memory import MemoryLedger
 from hasim.simulation.latency import Latency, decompose
@@ -120,9 +119,8 @@ def acoustics(scene: Scene) -> dict[str, float]:
     return numbers
 
 
-def sorted_out(
-    scores: metrics.Scores,
-) -> tuple[dict[str, float], dict[str, str]]:
+def split_scores(scores: Scores) -> tuple[dict[str, float], dict[str, str]]:
+    """The numbers that exist, and the reasons of those that do not."""
     numbers = {name: float(s) for name, s in scores.items() if not isinstance(s, Unscored)}
     unscored = {name: s.reason for name, s in scores.items() if isinstance(s, Unscored)}
     return numbers, unscored

@@ -8,7 +8,7 @@ from numpy import ndarray
 from hasim.acoustics.scene import Scene
 from hasim.dsp.stft import analyse, synthesise
 from hasim.experiment.scenario import Scenario
-from hasim.metrics import Judged
+from hasim.metrics.signals import Signals
 from hasim.nodes import Enhanced
 from hasim.simulation.timeline import Timeline
 
@@ -27,13 +27,13 @@ def as_heard(
     return sound(scenario, np.where(in_time, output, bypass[:, 0]))
 
 
-def signals_to_judge(
+def signals_to_score(
     scenario: Scenario,
     scene: Scene,
     timeline: Timeline,
     enhanced: Enhanced,
     audio: dict[str, ndarray],
-) -> Judged:
+) -> Signals:
     images = {
         "image": scene.target.full,
         "early": scene.target.early,
@@ -46,12 +46,12 @@ def signals_to_judge(
             through[name] = cut(
                 scenario, as_heard(scenario, timeline, enhanced.through(spectra), spectra)
             )
-    return Judged(
+    return Signals(
         sample_rate_hz=scenario.sample_rate_hz,
         target=cut(scenario, images[scenario.scoring.reference][:, 0]),
         noise=cut(scenario, scene.noise[:, 0]),
         noisy=cut(scenario, audio["noisy"]),
-        enhanced=cut(scenario, audio["enhanced"]),
+        estimate=cut(scenario, audio["enhanced"]),
         target_through=through["target"],
         noise_through=through["noise"],
         sar=scenario.scoring.sar,

@@ -13,7 +13,6 @@ from importlib.metadata import version
 import numpy as np
 from numpy import ndarray
 
-from hasim import metrics
 from hasim.acoustics.scene import Scene, render
 from hasim.config.seeds import random_streams
 from hasim.dsp.oracle_masks import OracleMask, oracle_mask
@@ -24,12 +23,13 @@ from hasim.experiment.numbers import (
     delivery,
     latency,
     power,
-    sorted_out,
+    split_scores,
     verdict,
 )
-from hasim.experiment.playout import as_heard, cut, signals_to_judge, sound
+from hasim.experiment.playout import as_heard, cut, signals_to_score, sound
 from hasim.experiment.result import RunResult
 from hasim.experiment.scenario import Scenario
+from hasim.metrics.scoring import score_run, score_stage
 from hasim.networks import pretrained
 from hasim.nodes import Enhanced, Masks
 from hasim.nodes.exchange import Exchange
@@ -134,14 +134,14 @@ def judge(
         "enhanced": heard,
         "target": scene.target.full[:, 0],
     }
-    judged = signals_to_judge(scenario, scene, timeline, enhanced, audio)
-    scores = metrics.measure_all(scenario.metrics, judged)
+    signals = signals_to_score(scenario, scene, timeline, enhanced, audio)
+    scores = score_run(scenario.metrics, signals)
     of_stages = [m for m in scenario.metrics if m != "pesq" or scenario.scoring.stage_pesq]
     stages = {
-        name: metrics.measure_stage(of_stages, judged, cut(scenario, sound(scenario, tap)))
+        name: score_stage(of_stages, signals, cut(scenario, sound(scenario, tap)))
         for name, tap in enhanced.taps.items()
     }
-    numbers, unscored = sorted_out(scores)
+    numbers, unscored = split_scores(scores)
     numbers |= budget(scenario, timeline) | delivery(scenario, timeline) | acoustics(scene)
     parts = latency(scenario, timeline)
     numbers |= parts.numbers() | power(scenario, timeline)
@@ -149,7 +149,7 @@ def judge(
         scenario=scenario,
         numbers=numbers,
         unscored=unscored,
-        stages={name: sorted_out(stage)[0] for name, stage in stages.items()},
+        stages={name: split_scores(stage)[0] for name, stage in stages.items()},
         verdict=verdict(scenario, timeline),
         timeline=timeline,
         latency=parts,

@@ -30,7 +30,8 @@ from hasim.config.presets import expanded
 from hasim.config.spec import Spec
 from hasim.config.yaml_reader import MAX_BYTES, Place, Problem, YamlNode, node_of, read, write
 from hasim.dsp.stft import FrontEndSpec
-from hasim.metrics import MetricName, ScoringSpec
+from hasim.metrics.catalogue import MetricName
+from hasim.metrics.scoring import ScoringSpec
 from hasim.networks import pretrained
 from hasim.nodes import AlgorithmSpec, MnTango
 from hasim.nodes.mask_driven import MaskDrivenNode

@@ -6,12 +6,15 @@ has no number for is shown as a dash or left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from hasim.config import presets
+from hasim.config.ears import EARS
+from hasim.metrics import catalogue
+from hasim.metrics.catalogue import STATES, Quantity
 from hasim.simulation.device.provenance import doubts
 from hasim.simulation.energy import COMPONENTS
 from hasim.simulation.latency import Fitting, band
@@ -24,19 +27,6 @@ if TYPE_CHECKING:
 
     from hasim.experiment.result import RunResult
 
-COMPARED = (
-    ("si_sdr", "_db", "SI-SDR (dB)", 1),
-    ("si_sir", "_db", "SI-SIR (dB)", 1),
-    ("si_sar", "_db", "SI-SAR (dB)", 1),
-    ("stoi", "", "STOI", 3),
-    ("estoi", "", "ESTOI", 3),
-    ("pesq", "", "PESQ", 2),
-)
-PER_EAR = (
-    ("snr_improvement_db", "SNR improvement (dB)", 1),
-    ("noise_reduction_db", "noise reduction (dB)", 1),
-    ("speech_distortion_db", "speech distortion (dB)", 1),
-)
 DASH = "–"
 
 
@@ -58,26 +48,38 @@ def _scores(result: RunResult) -> Table:
     title = f"{result.scenario.name}: noisy → enhanced"
     shown = Table(title=title, title_justify="left", title_style="bold")
     shown.add_column("")
-    for ear in ("left", "right"):
+    for ear in EARS:
         shown.add_column(ear, justify="right")
         shown.add_column("gain", justify="right")
-    named = result.numbers.keys() | result.unscored.keys()
-    for metric, unit, label, digits in COMPARED:
-        if f"{metric}_enhanced{unit}_left" in named:
-            cells: list[str | Text] = []
-            for ear in ("left", "right"):
-                noisy, enhanced, gain = (
-                    result.numbers.get(f"{metric}_{state}{unit}_{ear}")
-                    for state in ("noisy", "enhanced", "improvement")
-                )
-                cells.append(f"{_number(noisy, digits)} → {_number(enhanced, digits)}")
-                cells.append(_gain(gain, digits))
-            shown.add_row(label, *cells)
-    for metric, label, digits in PER_EAR:
-        if f"{metric}_left" in named:
-            left, right = (result.numbers.get(f"{metric}_{ear}") for ear in ("left", "right"))
-            shown.add_row(label, _number(left, digits), "", _number(right, digits), "")
+    for quantity in quantities_of(result.numbers, result.unscored):
+        if not quantity.per_ear:
+            continue
+        cells: list[str | Text] = []
+        for ear in EARS:
+            cells += _of_ear(quantity, result.numbers, ear)
+        shown.add_row(quantity.title, *cells)
     return shown
+
+
+def quantities_of(*numbers: Iterable[str]) -> list[Quantity]:
+    """The quantities that a run has a number of, or a reason why it has none."""
+    there = set().union(*numbers)
+    return [
+        quantity
+        for quantity in catalogue.quantities()
+        if quantity.column("enhanced" if quantity.compared else "", quantity.ears[0]) in there
+    ]
+
+
+def _of_ear(
+    quantity: Quantity, numbers: Mapping[str, float], ear: str
+) -> tuple[str | Text, str | Text]:
+    """What a quantity is at an ear, and what was gained."""
+    if not quantity.compared:
+        return _number(numbers.get(quantity.column("", ear)), quantity.digits), ""
+    noisy, enhanced, gain = (numbers.get(quantity.column(state, ear)) for state in STATES)
+    both = f"{_number(noisy, quantity.digits)} → {_number(enhanced, quantity.digits)}"
+    return both, _gain(gain, quantity.digits)
 
 
 def _reasons(result: RunResult) -> Iterator[Text]:
@@ -98,22 +100,25 @@ def _stages(result: RunResult) -> Table:
 
     shown = Table(title="stages: left / right", title_justify="left", title_style="bold")
     shown.add_column("")
-    scored = [
-        (metric, unit, label, digits)
-        for metric, unit, label, digits in COMPARED
-        if any(f"{metric}{unit}_left" in scores for scores in result.stages.values())
-    ]
-    for _, _, label, _ in scored:
-        shown.add_column(label, justify="right")
+    scored = quantities_of_stages(result.stages)
+    for quantity in scored:
+        shown.add_column(quantity.title, justify="right")
     for tap, scores in result.stages.items():
         cells = [
-            " / ".join(
-                _number(scores.get(f"{metric}{unit}_{ear}"), digits) for ear in ("left", "right")
-            )
-            for metric, unit, _, digits in scored
+            " / ".join(_number(scores.get(column), quantity.digits) for column in quantity.columns)
+            for quantity in scored
         ]
         shown.add_row(tap, *cells)
     return shown
+
+
+def quantities_of_stages(stages: Mapping[str, Mapping[str, float | None]]) -> list[Quantity]:
+    """The quantities that some stage has a number of."""
+    return [
+        quantity
+        for quantity in catalogue.quantities(compared=True)
+        if any(quantity.columns[0] in scores for scores in stages.values())
+    ]
 
 
 def _verdict(result: RunResult) -> Text:
@@ -177,6 +182,7 @@ def _sentences(result: RunResult) -> Iterator[tuple[str, str]]:
     if memory:
         yield "memory", ", ".join(memory)
     yield from _power_sentences(result, has)
+    yield from _binaural_sentences(result)
     yield from _scene_sentences(has)
 
 
@@ -189,10 +195,10 @@ def _power_sentences(result: RunResult, has: _Numbers) -> Iterator[tuple[str, st
     ]
     if named:
         scenario = result.scenario
-        program = scenario.algorithm.program(scenario.front_end, scenario.link.codec)
-        count = sum(len(doubts(device, program)) for device in (devices.left, devices.right))
-        told = f"; {count} warnings in summary.json" if count else ""
-        yield "devices", ", ".join(named) + told
+        pairs = zip((devices.left, devices.right), scenario.programs, strict=True)
+        count = sum(len(doubts(device, program)) for device, program in pairs)
+        note = f"; {count} warnings in summary.json" if count else ""
+        yield "devices", ", ".join(named) + note
     for ear, device in (("left", devices.left), ("right", devices.right)):
         if total := has(f"power_mw_{ear}"):
             parts = [
@@ -223,17 +229,22 @@ def _link_sentences(has: _Numbers) -> Iterator[tuple[str, str]]:
 
 
 def _scene_sentences(has: _Numbers) -> Iterator[tuple[str, str]]:
-    ild, itd = has("ild_error_target_db", 1), has("itd_error_target_us", 0)
-    if ild and itd:
-        noise_ild, noise_itd = has("ild_error_noise_db", 1), has("itd_error_noise_us", 0)
-        yield (
-            "cue errors",
-            f"talker {ild} dB, {itd} µs; noise {noise_ild or DASH} dB, {noise_itd or DASH} µs",
-        )
     left, right = has("snr_input_db_left", 1), has("snr_input_db_right", 1)
     if left and right:
         room = has("t60_measured_s")
         yield "scene", f"SNR left {left} dB, right {right} dB" + (f"; T60 {room} s" if room else "")
+
+
+def _binaural_sentences(result: RunResult) -> Iterator[tuple[str, str]]:
+    """Quantities of both ears together, in one line."""
+    shown = []
+    for quantity in quantities_of(result.numbers):
+        if not quantity.per_ear:
+            value, gain = _of_ear(quantity, result.numbers, "")
+            gained = f" ({gain})" if gain else ""
+            shown.append(f"{quantity.label} {value} {quantity.unit}".rstrip() + gained)
+    if shown:
+        yield "both ears", "; ".join(shown)
 
 
 def _slowest_frame_ms(timeline: Timeline) -> tuple[float, float, float] | None:

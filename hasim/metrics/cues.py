@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
-from hasim.metrics import NOT_SENT_THROUGH, Judged, Score, Scores, Unscored
+from hasim.config.ears import EARS
 from hasim.metrics.power import is_silent
+from hasim.metrics.signals import NOT_SENT_THROUGH, Score, Scores, Signals, Unscored
 
 THIRD_OCTAVES_HZ = 1000.0 * 10 ** (np.arange(-9, 9) / 10)
 """Centres of the bands, 126 Hz to 6.3 kHz (base ten, IEC 61260-1); edges are 10**(+-1/20) away."""
@@ -84,19 +85,21 @@ def itd_error_us(before: ndarray, after: ndarray, sample_rate_hz: int) -> Score:
     return abs(itd_s(after, sample_rate_hz) - itd_s(before, sample_rate_hz)) * 1e6
 
 
-def measure(judged: Judged) -> Scores:
+def measure(signals: Signals) -> Scores:
     """`ild_error_target_db`, `itd_error_target_us`, `ild_error_noise_db`, `itd_error_noise_us`."""
-    talker = judged.noisy - judged.noise  # the whole image, also where the reference is part of it
+    talker = (
+        signals.noisy - signals.noise
+    )  # the whole image, also where the reference is part of it
     pairs = {
-        "target": (talker, judged.target_through),
-        "noise": (judged.noise, judged.noise_through),
+        "target": (talker, signals.target_through),
+        "noise": (signals.noise, signals.noise_through),
     }
     numbers: dict[str, Score] = {}
     for name, (before, after) in pairs.items():
         ild = itd = NOT_SENT_THROUGH
         if after is not None:
-            ild = ild_error_db(before, after, judged.sample_rate_hz)
-            itd = itd_error_us(before, after, judged.sample_rate_hz)
+            ild = ild_error_db(before, after, signals.sample_rate_hz)
+            itd = itd_error_us(before, after, signals.sample_rate_hz)
         numbers[f"ild_error_{name}_db"] = ild
         numbers[f"itd_error_{name}_us"] = itd
     return numbers
@@ -104,7 +107,7 @@ def measure(judged: Judged) -> Scores:
 
 def _silent(before: ndarray, after: ndarray) -> Unscored | None:
     for signal, where in ((before, "at the microphones"), (after, "after the filters")):
-        for ear, name in enumerate(("left", "right")):
+        for ear, name in enumerate(EARS):
             if is_silent(signal[ear]):
                 return Unscored(f"silent {where} of the {name} ear")
     return None

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray
 
-from hasim.metrics import Unscored
 from hasim.metrics.power import BOUND, energy, is_silent
+from hasim.metrics.signals import Unscored
 
 
 @dataclass(frozen=True)

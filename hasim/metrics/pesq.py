@@ -9,14 +9,15 @@ are `Unscored` and the run goes on.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy import ndarray
 
+from hasim.config.ears import EARS
 from hasim.config.subprocess_worker import ProcessDied, TimeLimit, call_in_subprocess
-from hasim.metrics import Judged, Score, Scores, Unscored, compared
 from hasim.metrics.decomposition import silent_signal
+from hasim.metrics.signals import Score, Scores, Signals, Unscored
 
 SEGMENT_S = 20.0
 SPARE_S = 30.0
@@ -75,43 +76,37 @@ def pesq(
     return scores + [Unscored(f"the PESQ process {reason}")] * missing
 
 
-def measure(judged: Judged) -> Scores:
-    """`pesq_noisy_left`, `..._enhanced_...`, `..._improvement_...`, `..._segments_...`, `_right`.
+def measure(signals: Signals) -> Scores:
+    """`pesq_left` and `pesq_right` of the estimate, and `pesq_segments_left` and `_right`."""
+    return measure_together(signals, [signals.estimate])[0]
 
-    Segments in which the reference says nothing are left out, of noisy and enhanced alike;
-    `pesq_segments` is how many were scored.
+
+def measure_together(signals: Signals, estimates: Sequence[ndarray]) -> list[Scores]:
+    """The same for each of `estimates` (ear, sample).
+
+    Segments without speech in the reference are left out, of all estimates alike; `pesq_segments`
+    is the number of segments that were scored.
     """
-    (noisy, enhanced), segments = _segmented(judged, np.stack([judged.noisy, judged.enhanced]))
-    return compared("pesq", "", noisy, enhanced) | segments
-
-
-def scores(judged: Judged, waveform: ndarray) -> tuple[Score, Score]:
-    """PESQ of one waveform (ear, sample), left and right."""
-    return _segmented(judged, waveform[None])[0][0]
-
-
-def _segmented(
-    judged: Judged, signals: ndarray
-) -> tuple[list[tuple[Score, Score]], dict[str, Score]]:
-    """(left, right) of every state of `signals` (state, ear, sample), and `pesq_segments_<ear>`."""
-    if judged.sample_rate_hz != 16000:
-        rate = Unscored(f"wide-band PESQ needs 16000 Hz (got {judged.sample_rate_hz} Hz)")
-        return [(rate, rate)] * len(signals), {}
-    count = max(1, math.ceil(signals.shape[-1] / (SEGMENT_S * judged.sample_rate_hz)))
-    length = signals.shape[-1] // count
-    cut = signals[..., : count * length].reshape(-1, length)  # (state x ear x segment, sample)
-    references = judged.target[:, : count * length].reshape(-1, length)
-    answers = pesq(np.tile(references, (len(signals), 1)), cut)
-    segments: dict[str, Score] = {}
-    ears: list[list[Score]] = []
-    for ear, name in enumerate(("left", "right")):
-        starts = [(2 * state + ear) * count for state in range(len(signals))]
-        states = [answers[start : start + count] for start in starts]
-        spoken = [_NO_SPEECH not in together for together in zip(*states, strict=True)]
-        segments[f"pesq_segments_{name}"] = float(sum(spoken))
-        silent = [silent_signal(judged.target[ear], state[ear]) for state in signals]
-        ears.append([s or _mean(state, spoken) for s, state in zip(silent, states, strict=True)])
-    return list(zip(*ears, strict=True)), segments
+    if signals.sample_rate_hz != 16000:
+        rate = Unscored(f"wide-band PESQ needs 16000 Hz (got {signals.sample_rate_hz} Hz)")
+        return [{f"pesq_{ear}": rate for ear in EARS} for _ in estimates]
+    stack = np.stack(estimates)
+    count = max(1, math.ceil(stack.shape[-1] / (SEGMENT_S * signals.sample_rate_hz)))
+    length = stack.shape[-1] // count
+    # (estimate x ear x segment, sample)
+    cut = stack[..., : count * length].reshape(-1, length)
+    references = signals.target[:, : count * length].reshape(-1, length)
+    answers = pesq(np.tile(references, (len(stack), 1)), cut)
+    numbers: list[dict[str, Score]] = [{} for _ in estimates]
+    for ear, name in enumerate(EARS):
+        starts = [(2 * place + ear) * count for place in range(len(stack))]
+        of_segments = [answers[start : start + count] for start in starts]
+        spoken = [_NO_SPEECH not in together for together in zip(*of_segments, strict=True)]
+        for own, estimate, scores in zip(numbers, stack, of_segments, strict=True):
+            silent = silent_signal(signals.target[ear], estimate[ear])
+            own[f"pesq_{name}"] = silent or _mean(scores, spoken)
+            own[f"pesq_segments_{name}"] = float(sum(spoken))
+    return list(numbers)
 
 
 def _mean(scores: list[Score], spoken: list[bool]) -> Score:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
-from hasim.metrics import Score, Unscored
+from hasim.metrics.signals import Score, Unscored
 
 BOUND = 1e-12
 """Ratios beyond 120 dB are rounding, not sound: single precision rounds at about -140 dB."""

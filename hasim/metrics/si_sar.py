@@ -11,9 +11,9 @@ from typing import Literal
 
 from numpy import ndarray
 
-from hasim.metrics import Judged, Score, Scores, Unscored, compared
 from hasim.metrics.decomposition import decompose
 from hasim.metrics.power import ratio_db
+from hasim.metrics.signals import Scores, Signals, Unscored, by_ear
 
 
 def si_sar(
@@ -36,15 +36,7 @@ def si_sar(
     )
 
 
-def scores(judged: Judged, waveform: ndarray) -> tuple[Score, Score]:
-    """SI-SAR of `waveform` (ear, sample) at the left and the right ear, in the form asked for."""
-    left, right = (
-        si_sar(s, n, e, judged.sar)
-        for s, n, e in zip(judged.target, judged.noise, waveform, strict=True)
-    )
-    return left, right
-
-
-def measure(judged: Judged) -> Scores:
-    """`si_sar_noisy_db_left`, `..._enhanced_db_...`, `..._improvement_db_...`, and `_right`."""
-    return compared("si_sar", "_db", scores(judged, judged.noisy), scores(judged, judged.enhanced))
+def measure(signals: Signals) -> Scores:
+    """`si_sar_db_left` and `_right` of the estimate, in the form `signals.sar`."""
+    ears = zip(signals.target, signals.noise, signals.estimate, strict=True)
+    return by_ear("si_sar_db", (si_sar(s, n, e, signals.sar) for s, n, e in ears))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
-from hasim.metrics import Judged, Score, Scores, Unscored, compared
 from hasim.metrics.decomposition import silent_signal
 from hasim.metrics.power import energy, ratio_db
+from hasim.metrics.signals import Scores, Signals, Unscored, by_ear
 
 
 def si_sdr(target: ndarray, estimate: ndarray) -> float | Unscored:
@@ -33,12 +33,7 @@ def si_sdr(target: ndarray, estimate: ndarray) -> float | Unscored:
     )
 
 
-def scores(judged: Judged, waveform: ndarray) -> tuple[Score, Score]:
-    """SI-SDR of `waveform` (ear, sample) at the left and the right ear."""
-    left, right = (si_sdr(s, e) for s, e in zip(judged.target, waveform, strict=True))
-    return left, right
-
-
-def measure(judged: Judged) -> Scores:
-    """`si_sdr_noisy_db_left`, `..._enhanced_db_...`, `..._improvement_db_...`, and `_right`."""
-    return compared("si_sdr", "_db", scores(judged, judged.noisy), scores(judged, judged.enhanced))
+def measure(signals: Signals) -> Scores:
+    """`si_sdr_db_left` and `_right` of the estimate."""
+    pairs = zip(signals.target, signals.estimate, strict=True)
+    return by_ear("si_sdr_db", (si_sdr(s, e) for s, e in pairs))

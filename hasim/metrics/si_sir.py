@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from numpy import ndarray
 
-from hasim.metrics import Judged, Score, Scores, Unscored, compared
 from hasim.metrics.decomposition import decompose
 from hasim.metrics.power import ratio_db
+from hasim.metrics.signals import Scores, Signals, Unscored, by_ear
 
 
 def si_sir(target: ndarray, noise: ndarray, estimate: ndarray) -> float | Unscored:
@@ -25,14 +25,7 @@ def si_sir(target: ndarray, noise: ndarray, estimate: ndarray) -> float | Unscor
     )
 
 
-def scores(judged: Judged, waveform: ndarray) -> tuple[Score, Score]:
-    """SI-SIR of `waveform` (ear, sample) at the left and the right ear."""
-    left, right = (
-        si_sir(s, n, e) for s, n, e in zip(judged.target, judged.noise, waveform, strict=True)
-    )
-    return left, right
-
-
-def measure(judged: Judged) -> Scores:
-    """`si_sir_noisy_db_left`, `..._enhanced_db_...`, `..._improvement_db_...`, and `_right`."""
-    return compared("si_sir", "_db", scores(judged, judged.noisy), scores(judged, judged.enhanced))
+def measure(signals: Signals) -> Scores:
+    """`si_sir_db_left` and `_right` of the estimate."""
+    ears = zip(signals.target, signals.noise, signals.estimate, strict=True)
+    return by_ear("si_sir_db", (si_sir(s, n, e) for s, n, e in ears))

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from numpy import ndarray
 
-from hasim.metrics import NOT_SENT_THROUGH, Judged, Score, Scores, Unscored
+from hasim.config.ears import EARS
 from hasim.metrics.power import energy, is_silent, ratio_db
+from hasim.metrics.signals import NOT_SENT_THROUGH, Score, Scores, Signals, Unscored
 
 
 def snr_improvement_db(s: ndarray, n: ndarray, s_through: ndarray, n_through: ndarray) -> Score:
@@ -66,16 +67,18 @@ def speech_distortion_db(s: ndarray, s_through: ndarray) -> Score:
     )
 
 
-def measure(judged: Judged) -> Scores:
+def measure(signals: Signals) -> Scores:
     """`snr_improvement_db_left`, `noise_reduction_db_...`, `speech_distortion_db_...`, `_right`."""
-    talker = judged.noisy - judged.noise  # the whole image, also where the reference is part of it
+    talker = (
+        signals.noisy - signals.noise
+    )  # the whole image, also where the reference is part of it
     numbers: dict[str, Score] = {}
-    for i, ear in enumerate(("left", "right")):
-        s, n = talker[i], judged.noise[i]
-        if judged.target_through is None or judged.noise_through is None:
+    for i, ear in enumerate(EARS):
+        s, n = talker[i], signals.noise[i]
+        if signals.target_through is None or signals.noise_through is None:
             improvement = reduction = distortion = NOT_SENT_THROUGH
         else:
-            s_through, n_through = judged.target_through[i], judged.noise_through[i]
+            s_through, n_through = signals.target_through[i], signals.noise_through[i]
             improvement = snr_improvement_db(s, n, s_through, n_through)
             reduction = noise_reduction_db(n, n_through)
             distortion = speech_distortion_db(s, s_through)

@@ -7,8 +7,8 @@ import warnings
 import numpy as np
 from numpy import ndarray
 
-from hasim.metrics import Judged, Score, Scores, Unscored, compared
 from hasim.metrics.decomposition import silent_signal
+from hasim.metrics.signals import Scores, Signals, Unscored, by_ear
 
 
 def stoi(
@@ -42,14 +42,13 @@ def stoi(
         np.random.set_state(state)  # noqa: NPY002
 
 
-def scores(judged: Judged, waveform: ndarray) -> tuple[Score, Score]:
-    """STOI of `waveform` (ear, sample) at the left and the right ear."""
-    left, right = (
-        stoi(s, e, judged.sample_rate_hz) for s, e in zip(judged.target, waveform, strict=True)
-    )
-    return left, right
+def measure(signals: Signals) -> Scores:
+    """`stoi_left` and `stoi_right` of the estimate."""
+    ears = zip(signals.target, signals.estimate, strict=True)
+    return by_ear("stoi", (stoi(s, e, signals.sample_rate_hz) for s, e in ears))
 
 
-def measure(judged: Judged) -> Scores:
-    """`stoi_noisy_left`, `stoi_enhanced_left`, `stoi_improvement_left`, and `_right`."""
-    return compared("stoi", "", scores(judged, judged.noisy), scores(judged, judged.enhanced))
+def measure_extended(signals: Signals) -> Scores:
+    """`estoi_left` and `estoi_right` of the estimate: STOI for noise that is itself modulated."""
+    ears = zip(signals.target, signals.estimate, strict=True)
+    return by_ear("estoi", (stoi(s, e, signals.sample_rate_hz, extended=True) for s, e in ears))

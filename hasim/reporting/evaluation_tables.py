@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hasim.config.ears import EARS
-from hasim.studies.evaluate import NOISY, OUTPUT
-
-if TYPE_CHECKING:
-    pass
-
+from hasim.metrics import catalogue
+from hasim.metrics.catalogue import UNITS, Quantity
+from hasim.studies.evaluate import BOTH, NOISY, OUTPUT
 
 Table = tuple[list[str], list[list[str]]]
-
-
-TITLES = {
-    "si_sir_db": ("SI-SIR (dB)", 1),
-    "si_sdr_db": ("SI-SDR (dB)", 1),
-    "si_sar_db": ("SI-SAR (dB)", 1),
-    "stoi": ("STOI", 3),
-    "estoi": ("ESTOI", 3),
-    "pesq": ("PESQ", 2),
-}
-"""Titles and decimals."""
 
 
 def by_step(told: Mapping[str, Any]) -> Table:
@@ -32,16 +18,15 @@ def by_step(told: Mapping[str, Any]) -> Table:
     for record in told["scores"]:
         key = (record["algorithm"], record["masks"], record["step"])
         found.setdefault(key, {})[record["metric"] + record["ear"]] = record["mean"]
-    columns = _metrics(told["scores"])
+    columns = [one for one in _quantities(told["scores"]) if one.compared]
     lines = []
     for (algorithm, masks, step), means in found.items():
         cells = []
-        for metric in columns:
-            sides = [means.get(f"{metric}{ear}") for ear in EARS]
-            digits = TITLES[metric][1]
-            cells.append(" ".join("-" if v is None else f"{v:.{digits}f}" for v in sides))
+        for one in columns:
+            sides = [means.get(f"{one.column()}{ear or BOTH}") for ear in one.ears]
+            cells.append(" ".join("-" if v is None else f"{v:.{one.digits}f}" for v in sides))
         lines.append([_who(algorithm, masks), "" if step == NOISY else step, *cells])
-    return ["", "step", *(TITLES[metric][0] for metric in columns)], lines
+    return ["", "step", *(one.title for one in columns)], lines
 
 
 def outputs(told: Mapping[str, Any]) -> Table:
@@ -71,22 +56,28 @@ def _spans(
     digits: int | None = None,
 ) -> Table:
     """A line per name, a column per metric: mean of both ears and where it lies."""
-    columns = _metrics(records)
+    columns = {one.column(): one for one in _quantities(records)}
     lines: dict[str, dict[str, str]] = {}
     for record in records:
-        if record["ear"] == "both" and record["metric"] in TITLES:
-            form = f"{sign}.{TITLES[record['metric']][1] if digits is None else digits}f"
+        if record["ear"] == BOTH and record["metric"] in columns:
+            decimals = columns[record["metric"]].digits if digits is None else digits
+            form = f"{sign}.{decimals}f"
             mean, low, high = (format(record[key], form) for key in ("mean", "low_95", "high_95"))
             lines.setdefault(name(record), {})[record["metric"]] = f"{mean} [{low}, {high}]"
-    head = ["", *(TITLES[metric][0] for metric in columns)]
+    head = ["", *(one.title for one in columns.values())]
     return head, [
         [label, *(cells.get(metric, "-") for metric in columns)] for label, cells in lines.items()
     ]
 
 
-def _metrics(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def _quantities(records: Sequence[Mapping[str, Any]]) -> list[Quantity]:
+    """What the tables show of the records: scores of waveforms, and what is among the headlines."""
     there = {record["metric"] for record in records}
-    return [metric for metric in TITLES if metric in there]
+    return [
+        one
+        for one in catalogue.quantities()
+        if one.column() in there and (one.compared or one.headline)
+    ]
 
 
 def _who(algorithm: str, masks: str) -> str:
@@ -98,10 +89,11 @@ def table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]
     below, losses with half their 95 % intervals."""
     pairs = {
         "error\n(dB)": ("error_before_db", "error_after_db", ".1f"),
-        "SI-SDR\nlost": ("si_sdr_loss_before_db", "si_sdr_loss_after_db", "+.2f"),
-        "SI-SIR\nlost": ("si_sir_loss_before_db", "si_sir_loss_after_db", "+.2f"),
-        "STOI\nlost": ("stoi_loss_before", "stoi_loss_after", "+.3f"),
     }
+    for quantity in catalogue.quantities(compared=True):
+        unit = UNITS[quantity.unit]
+        before, after = (f"{quantity.name}_loss_{where}{unit}" for where in ("before", "after"))
+        pairs[f"{quantity.label}\nlost"] = (before, after, f"+.{max(quantity.digits, 2)}f")
 
     def told(row: Mapping[str, Any], key: str, form: str) -> str:
         around = row["intervals"][key] if form.startswith("+") else None

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from numpy import ndarray
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from hasim.config.ears import EARS
+from hasim.metrics import catalogue
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-from hasim.config.ears import EARS
 
 EAR_COLOURS = ("#0072B2", "#D55E00")
 
@@ -68,12 +67,15 @@ def column_label(column: str) -> str:
         "_mj": "mJ",
         "_s": "s",
     }
-    words = {"si_sdr": "SI-SDR", "si_sir": "SI-SIR", "si_sar": "SI-SAR", "snr": "SNR"}
-    words |= {"estoi": "ESTOI", "stoi": "STOI", "pesq": "PESQ", "ram": "RAM", "nvm": "NVM"}
+    words = {"snr": "SNR", "ram": "RAM", "nvm": "NVM"}
     if column == "link_kbps":
         return "offered to the link (kbit/s)"
     text = column.rpartition(".")[2]
     ear = next((ear for ear in EARS if text.endswith(f"_{ear}")), "")
+    if (score := catalogue.column(column)) is not None:
+        quantity = score.quantity
+        parts = f"{quantity.label} {score.state}".rstrip() + (f", {ear}" if ear else "")
+        return f"{parts} ({quantity.unit})" if quantity.unit else parts
     text = text.removesuffix(f"_{ear}") if ear else text
     suffix = next((suffix for suffix in units if text.endswith(suffix)), "")
     text = text.removesuffix(suffix) if suffix else text

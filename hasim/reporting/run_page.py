@@ -20,7 +20,8 @@ from hasim.config.diagnostics import ScenarioError
 from hasim.config.ears import EARS
 from hasim.config.spec import InputError
 from hasim.experiment.scenario import Scenario, dump, from_mapping
-from hasim.experiment.summary import COMPARED, PER_EAR
+from hasim.experiment.summary import quantities_of, quantities_of_stages
+from hasim.metrics.catalogue import STATES, State
 from hasim.reporting import explain, figure, pictures, record, run_figures
 from hasim.reporting.settings import number, settings
 from hasim.simulation.energy import COMPONENTS
@@ -107,16 +108,18 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _tiles(numbers: Numbers, fittings: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """The few numbers that one looks for first."""
-    for metric, unit, label, digits in COMPARED:
-        if metric not in ("si_sdr", "stoi", "pesq"):
+    for quantity in quantities_of(numbers):
+        if not (quantity.headline and quantity.compared):
             continue
-        gains = [numbers.get(f"{metric}_improvement{unit}_{ear}") for ear in EARS]
+        gains = [numbers.get(quantity.column("improvement", ear)) for ear in quantity.ears]
         if None in gains:
             continue
-        left, right = (number(gain, digits, sign=True) for gain in gains)
-        name = label.partition(" (")[0]
-        value = f"{left} / {right}" + (" dB" if unit else "")
-        yield {"label": f"{name} improvement", "value": value, "note": "left / right ear"}
+        value = " / ".join(number(gain, quantity.digits, sign=True) for gain in gains)
+        yield {
+            "label": f"{quantity.label} improvement",
+            "value": f"{value} {quantity.unit}".rstrip(),
+            "note": "left / right ear" if quantity.per_ear else "both ears",
+        }
     if (latency := numbers.get("latency_ms")) is not None:
         note = ", ".join(f"{fitting} fitting: {word}" for fitting, word in fittings.items())
         yield {"label": "Latency", "value": f"{number(latency, 1)} ms", "note": note}
@@ -138,25 +141,20 @@ def _tiles(numbers: Numbers, fittings: Mapping[str, str]) -> Iterator[dict[str, 
 
 
 def _scores(numbers: Numbers, unscored: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Rows of the table of scores: noisy, enhanced and improvement of both ears."""
-    named = numbers.keys() | unscored.keys()
-    for metric, unit, label, digits in COMPARED:
-        if f"{metric}_enhanced{unit}_left" in named:
-            yield {
-                "label": label,
-                "digits": digits,
-                "ears": [
-                    [
-                        numbers.get(f"{metric}_{state}{unit}_{ear}")
-                        for state in ("noisy", "enhanced", "improvement")
-                    ]
-                    for ear in EARS
-                ],
-            }
-    for metric, label, digits in PER_EAR:
-        if f"{metric}_left" in named:
-            values = [numbers.get(f"{metric}_{ear}") for ear in EARS]
-            yield {"label": label, "digits": digits, "alone": values}
+    """Rows of the table of scores: noisy, enhanced and improvement, for each ear or for both.
+
+    A quantity of the whole run has one value in place of the three.
+    """
+    for quantity in quantities_of(numbers, unscored):
+        states: tuple[State, ...] = STATES if quantity.compared else ("",)
+        yield {
+            "label": quantity.title,
+            "digits": quantity.digits,
+            "ears": [
+                [numbers.get(quantity.column(state, ear)) for state in states]
+                for ear in quantity.ears
+            ],
+        }
 
 
 def _reasons(unscored: Mapping[str, str]) -> list[tuple[str, list[str]]]:
@@ -168,16 +166,12 @@ def _reasons(unscored: Mapping[str, str]) -> list[tuple[str, list[str]]]:
 
 
 def _stages(stages: Mapping[str, Numbers]) -> dict[str, Any]:
-    scored = [
-        (metric, unit, label, digits)
-        for metric, unit, label, digits in COMPARED
-        if any(f"{metric}{unit}_left" in scores for scores in stages.values())
-    ]
+    scored = quantities_of_stages(stages)
     rows = [
-        (tap, [[scores.get(f"{m}{unit}_{ear}") for ear in EARS] for m, unit, _, _ in scored])
+        (tap, [[scores.get(column) for column in quantity.columns] for quantity in scored])
         for tap, scores in stages.items()
     ]
-    return {"labels": [(label, digits) for _, _, label, digits in scored], "rows": rows}
+    return {"labels": [(quantity.title, quantity.digits) for quantity in scored], "rows": rows}
 
 
 def _sound(folder: Path) -> dict[str, Any]:

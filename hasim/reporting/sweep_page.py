@@ -16,6 +16,7 @@ import numpy as np
 from hasim.config.spec import InputError, LimitError
 from hasim.config.yaml_reader import write as yaml
 from hasim.experiment.scenario import dump, from_mapping
+from hasim.metrics import catalogue
 from hasim.reporting import pictures
 from hasim.reporting.figure import column_label
 from hasim.reporting.settings import number, settings
@@ -25,10 +26,9 @@ from hasim.studies.statistics import CONFIDENCE, by_point, column, column_names,
 MAX_NUMBERS = 3_000_000
 """Points times seeds times columns that a page holds: about 25 MB."""
 DIGITS = 6
-LARGE_IS_GOOD = ("improvement", "enhanced", "noise_reduction", "battery_hours", "margin", "snr_")
-QUALITY = ("si_sdr_improvement_db", "pesq_improvement", "stoi_improvement", "estoi_improvement")
+LARGE_IS_GOOD = ("battery_hours", "margin", "snr_input")
+"""Parts of columns of which more is better, besides scores."""
 COSTS = ("link_kbps", "total_mmac_per_s", "latency_ms", "nvm_kb", "ram_kb", "power_mw")
-SHOWN = (*QUALITY, *COSTS, "loss_realised")
 
 
 def told(folder: Path) -> dict[str, Any]:
@@ -113,7 +113,8 @@ def _table(
     points: Mapping[str, Sequence[Row]], columns: Mapping[str, list[float]], axes: Sequence[str]
 ) -> dict[str, Any]:
     """Means over seeds for readers and for sorting: axes first, then the numbers most asked for."""
-    shown = [name for name in SHOWN if name in columns]
+    asked = (*catalogue.headline_columns(), *COSTS, "loss_realised")
+    shown = [name for name in asked if name in columns]
     means = {name: _means(points, columns[name]) for name in shown}
     lines = []
     for place, own in enumerate(points.values()):
@@ -187,16 +188,21 @@ def _data(
             {
                 "name": name,
                 "label": column_label(name),
-                "maximize": any(word in name for word in LARGE_IS_GOOD),
+                "maximize": _larger_is_better(name),
             }
             for name in names
         ],
         "x": _first(COSTS, names, 0),
-        "y": _first(QUALITY, names, len(names) - 1),
+        "y": _first(catalogue.headline_columns(), names, len(names) - 1),
         "colour": _first(("latency_ms",), names, -1),
         "quantiles": quantiles,
         "points": told,
     }
+
+
+def _larger_is_better(name: str) -> bool:
+    score = catalogue.column(name)
+    return score.larger_is_better if score else any(part in name for part in LARGE_IS_GOOD)
 
 
 def _first(wanted: Sequence[str], names: Sequence[str], otherwise: int) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy import ndarray
@@ -24,12 +24,14 @@ from pydantic import JsonValue
 from hasim.config import overrides
 from hasim.config.diagnostics import ScenarioError
 from hasim.config.disk_cache import content_hash
+from hasim.config.ears import EARS
 from hasim.config.files import csv_text, write_whole
 from hasim.config.yaml_reader import Place, Problem
 from hasim.experiment import result
 from hasim.experiment.run import enhance, judge, play_time, scenario_hash
 from hasim.experiment.scenario import Scenario, canonical_json, replace
-from hasim.metrics import MetricName
+from hasim.metrics import catalogue
+from hasim.metrics.catalogue import Quantity
 from hasim.networks import pretrained
 from hasim.networks.cost import WIDTH
 from hasim.nodes.mask_driven import MaskDrivenNode
@@ -48,20 +50,11 @@ BASE: dict[str, JsonValue] = {
     "devices.right.mmac_per_s": 1e5,
     "algorithm.masks": "oracle",
     "algorithm.covariance.kind": "utterance",
-    "metrics": list(get_args(MetricName)),
 }
 """The paper's conditions: nothing is lost or rounded on the link, devices keep up, and covariances
-are averages over the whole utterance."""
+are averages over the whole utterance. All metrics of the catalogue are measured."""
 
-SCORES = ("si_sir_db", "si_sdr_db", "si_sar_db", "stoi", "estoi", "pesq")
-"""Scores of a waveform at each ear; intermediate stages have PESQ with `scoring.stage_pesq`."""
-OF_THE_RUN = (
-    *("snr_improvement_db", "noise_reduction_db", "speech_distortion_db"),
-    *("ild_error_target_db", "ild_error_noise_db", "itd_error_target_us", "itd_error_noise_us"),
-)
-"""What only a whole run has; the cues belong to both ears together."""
-CUES = ("ild", "itd")
-EARS = ("left", "right", "both")
+BOTH = "both"
 NOISY, OUTPUT = "noisy", "output"
 
 
@@ -290,7 +283,8 @@ def _base(one: Contestant, settings: Sequence[str], *, loose: bool = False) -> S
             problem = Problem(Place("--set"), key, "belongs to the scenes of the evaluation")
             raise ScenarioError([problem])
     try:
-        return replace(replace(Scenario(), BASE), {**one.settings, **values})
+        base = replace(Scenario(), {**BASE, "metrics": list(catalogue.names())})
+        return replace(base, {**one.settings, **values})
     except ScenarioError as error:
         place = Place(one.label)
         raise ScenarioError(
@@ -321,10 +315,10 @@ def judged(compared: Sequence[Contestant], rows: Sequence[Row]) -> dict[str, Any
     scenes = sorted({row.seed for row in rows if not row.error})
     by_case = {row.key: row for row in rows if not row.error}
 
-    def values(one: Contestant, step: str, metric: str, ear: str) -> ndarray:
+    def values(one: Contestant, step: str, metric: Quantity, ear: str) -> ndarray:
         """(scene,): NaN where there is none."""
-        if ear == "both" and not metric.startswith(CUES):
-            both = [values(one, step, metric, side) for side in EARS[:2]]
+        if ear == BOTH and metric.per_ear:
+            both = [values(one, step, metric, side) for side in EARS]
             return (both[0] + both[1]) / 2
         column = _column(step, metric, ear)
         found = [
@@ -333,6 +327,7 @@ def judged(compared: Sequence[Contestant], rows: Sequence[Row]) -> dict[str, Any
         ]
         return np.array([np.nan if value is None else value for value in found], dtype=float)
 
+    compared_quantities = catalogue.quantities(compared=True)
     scores, differences, shares = [], [], []
     for number, one in enumerate(compared):
         who = one.row_settings
@@ -341,31 +336,33 @@ def judged(compared: Sequence[Contestant], rows: Sequence[Row]) -> dict[str, Any
         for step in ([NOISY] if number == 0 else []) + steps:
             # The noisy microphone is the same for everybody.
             whose = {"algorithm": NOISY, "masks": ""} if step == NOISY else who
-            for metric in SCORES + (OF_THE_RUN if step == OUTPUT else ()):
-                for ear in EARS:
+            for metric in catalogue.quantities() if step == OUTPUT else compared_quantities:
+                for ear in _ears(metric):
                     span = bootstrap_mean(values(one, step, metric, ear))
                     if span is not None:
-                        scores.append({**whose, "step": step, "metric": metric, "ear": ear, **span})
+                        scores.append(
+                            {**whose, "step": step, "metric": metric.column(), "ear": ear, **span}
+                        )
         others: list[tuple[str, Contestant, str]] = [(NOISY, one, NOISY)]
         if number:
             others.append((compared[0].label, compared[0], OUTPUT))
         oracle = dataclasses.replace(one, masks="oracle")
         if one.masks == "trained" and compared[0].row_settings != oracle.row_settings:
             others.append((oracle.label, oracle, OUTPUT))
-        for metric in SCORES:
-            for ear in EARS:
+        for metric in compared_quantities:
+            for ear in _ears(metric):
                 mine = values(one, OUTPUT, metric, ear)
                 for label, other, step in others:
                     span = bootstrap_mean(mine - values(other, step, metric, ear))
                     if span is not None:
-                        head = {**who, "minus": label, "metric": metric, "ear": ear}
+                        head = {**who, "minus": label, "metric": metric.column(), "ear": ear}
                         differences.append({**head, **span})
                 if one.masks == "trained":
                     noisy = values(one, NOISY, metric, ear)
                     best = values(oracle, OUTPUT, metric, ear) - noisy
                     span = bootstrap_mean(mine - noisy, best)
                     if span is not None:
-                        head = {"algorithm": one.algorithm, "metric": metric, "ear": ear}
+                        head = {"algorithm": one.algorithm, "metric": metric.column(), "ear": ear}
                         shares.append({**head, **span})
     return {"scores": scores, "differences": differences, "share_of_oracle": shares}
 
@@ -383,17 +380,18 @@ def _steps(row: Row) -> list[str]:
     return [*known, *(tap for tap in dict.fromkeys(taps) if tap not in known), OUTPUT]
 
 
-def _column(step: str, metric: str, ear: str) -> str:
+def _ears(metric: Quantity) -> tuple[str, ...]:
+    return (*EARS, BOTH) if metric.per_ear else (BOTH,)
+
+
+def _column(step: str, metric: Quantity, ear: str) -> str:
     """The column of the table of runs."""
-    if metric in OF_THE_RUN:
-        if metric.startswith(CUES):
-            return metric if ear == "both" else ""
-        return f"{metric}_{ear}"
-    if step in (NOISY, OUTPUT):
-        kind = "noisy" if step == NOISY else "enhanced"
-        name, unit = (metric[:-3], "_db") if metric.endswith("_db") else (metric, "")
-        return f"{name}_{kind}{unit}_{ear}"
-    return f"{step}.{metric}_{ear}"
+    side = "" if ear == BOTH else ear
+    if step == NOISY:
+        return metric.column("noisy", side)
+    if step == OUTPUT:
+        return metric.column("enhanced" if metric.compared else "", side)
+    return f"{step}.{metric.column('', side)}"
 
 
 def _csv(records: Sequence[Mapping[str, Any]]) -> bytes:

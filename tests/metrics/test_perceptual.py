@@ -7,9 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from hasim.metrics import Judged, Unscored, measure_all, measure_stage
+from hasim.metrics import Signals, Unscored
 from hasim.metrics import pesq as pesq_metric
 from hasim.metrics.pesq import pesq
+from hasim.metrics.scoring import score_run, score_stage
 from hasim.metrics.stoi import stoi
 from tests.odd_work import score_or_trouble
 
@@ -27,11 +28,11 @@ def talker(seconds: float, seed: int = 4) -> np.ndarray:
     return 0.05 * noise * syllables * (np.sin(2 * np.pi * 0.5 * time) > -0.5)
 
 
-def judged(target: np.ndarray, enhanced: np.ndarray, noise_level: float = 0.05) -> Judged:
+def signals(target: np.ndarray, enhanced: np.ndarray, noise_level: float = 0.05) -> Signals:
     noise = noise_level * np.random.default_rng(5).standard_normal((2, len(target)))
     both = np.stack([target, target])
     output = np.stack([enhanced, enhanced])
-    return Judged(RATE, both, noise, both + noise, output, both, noise)
+    return Signals(RATE, both, noise, both + noise, output, both, noise)
 
 
 def test_intelligibility_falls_with_noise_and_ignores_level():
@@ -69,7 +70,7 @@ def test_too_short_for_stoi_is_said_and_never_scored(seconds):
 
 def test_silent_output_has_no_stoi_and_no_pesq():
     clean = talker(1.0)
-    numbers = measure_all(["stoi", "estoi", "pesq"], judged(clean, 0 * clean))
+    numbers = score_run(["stoi", "estoi", "pesq"], signals(clean, 0 * clean))
     for name in ("stoi", "estoi", "pesq"):
         assert numbers[f"{name}_enhanced_left"] == Unscored("silent output")
         assert numbers[f"{name}_improvement_right"] == Unscored("enhanced: silent output")
@@ -78,7 +79,7 @@ def test_silent_output_has_no_stoi_and_no_pesq():
 @needs_pesq
 def test_pesq_ranks_and_names_both_ears():
     clean = talker(2.0)
-    numbers = measure_all(["pesq"], judged(clean, clean))
+    numbers = score_run(["pesq"], signals(clean, clean))
     assert list(numbers) == [
         *(f"pesq_{state}_left" for state in ("noisy", "enhanced", "improvement")),
         *(f"pesq_{state}_right" for state in ("noisy", "enhanced", "improvement")),
@@ -89,8 +90,8 @@ def test_pesq_ranks_and_names_both_ears():
     assert 1.0 < numbers["pesq_noisy_left"] < 3.0
     assert numbers["pesq_segments_left"] == 1
     # One more waveform scores like the enhanced one.
-    noisy = judged(clean, clean).noisy
-    stage = measure_stage(["pesq"], judged(clean, clean), noisy)
+    noisy = signals(clean, clean).noisy
+    stage = score_stage(["pesq"], signals(clean, clean), noisy)
     assert stage == {f"pesq_{ear}": numbers[f"pesq_noisy_{ear}"] for ear in ("left", "right")}
 
 
@@ -107,9 +108,9 @@ def test_pesq_equals_the_library_called_directly():
 def test_pesq_of_a_long_clip_is_the_mean_over_its_segments_with_speech(monkeypatch):
     monkeypatch.setattr(pesq_metric, "SEGMENT_S", 2.0)
     clean = np.concatenate([talker(2.0, seed=1), np.zeros(2 * RATE), talker(2.0, seed=2)])
-    noisy = judged(clean, clean).noisy[0]
+    noisy = signals(clean, clean).noisy[0]
     enhanced = clean + 0.01 * np.random.default_rng(8).standard_normal(len(clean))
-    numbers = measure_all(["pesq"], judged(clean, enhanced))
+    numbers = score_run(["pesq"], signals(clean, enhanced))
     parts = [slice(0, 2 * RATE), slice(4 * RATE, 6 * RATE)]
     expected = pesq(np.stack([clean[part] for part in parts]), np.stack([noisy[p] for p in parts]))
     assert numbers["pesq_segments_left"] == 2
@@ -174,6 +175,6 @@ def test_pesq_lives_through_the_clip_that_kills_it():
     (in_one_piece,) = pesq(bursts[None], bursts[None] + 0.01 * noise)
     assert isinstance(in_one_piece, Unscored)
     assert "died of signal" in in_one_piece.reason
-    numbers = measure_all(["pesq"], judged(bursts, bursts))
+    numbers = score_run(["pesq"], signals(bursts, bursts))
     assert numbers["pesq_enhanced_left"] == pytest.approx(4.644, abs=0.001)
     assert numbers["pesq_segments_right"] == 3

@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from hasim.metrics import Judged, Unscored, measure_all, measure_stage
+from hasim.metrics import Signals, Unscored
+from hasim.metrics.scoring import score_run, score_stage
 from hasim.metrics.si_sar import si_sar
 from hasim.metrics.si_sdr import si_sdr
 from hasim.metrics.si_sir import si_sir
@@ -25,16 +26,16 @@ def tone(frequency_hz: float, power: float = 1.0) -> np.ndarray:
 TARGET, NOISE, ARTEFACT = tone(200), tone(300), tone(500)
 
 
-def judged(**changes: object) -> Judged:
+def signals(**changes: object) -> Signals:
     ears = dict(
         target=np.stack([TARGET, TARGET]),
         noise=np.stack([NOISE, tone(300, 4.0)]),
-        enhanced=np.stack([TARGET + 0.1 * NOISE + 0.2 * ARTEFACT] * 2),
+        estimate=np.stack([TARGET + 0.1 * NOISE + 0.2 * ARTEFACT] * 2),
         target_through=0.5 * np.stack([TARGET, TARGET]),
         noise_through=0.1 * np.stack([NOISE, NOISE]),
     )
     ears["noisy"] = ears["target"] + ears["noise"]
-    return Judged(sample_rate_hz=16000, **(ears | changes))
+    return Signals(sample_rate_hz=16000, **(ears | changes))
 
 
 @pytest.mark.parametrize("snr_db", [-20.0, 0.0, 7.3, 60.0])
@@ -119,7 +120,7 @@ def test_si_sir_and_si_sar_reasons():
 
 
 def test_numbers_are_named_and_subtracted():
-    numbers = measure_all(["si_sdr", "si_sir", "si_sar"], judged())
+    numbers = score_run(["si_sdr", "si_sir", "si_sar"], signals())
     assert list(numbers)[:3] == [
         "si_sdr_noisy_db_left",
         "si_sdr_enhanced_db_left",
@@ -131,14 +132,14 @@ def test_numbers_are_named_and_subtracted():
     assert numbers["si_sir_improvement_db_left"] == pytest.approx(20, abs=1e-9)
     assert "no artefacts" in numbers["si_sar_noisy_db_left"].reason
     assert "noisy: no artefacts" in numbers["si_sar_improvement_db_left"].reason
-    le_roux = measure_all(["si_sar"], judged(sar="le_roux"))
+    le_roux = score_run(["si_sar"], signals(sar="le_roux"))
     assert numbers["si_sar_enhanced_db_left"] == pytest.approx(10 * np.log10(1.01 / 0.04), abs=1e-9)
     assert le_roux["si_sar_enhanced_db_left"] == pytest.approx(10 * np.log10(1 / 0.04), abs=1e-9)
 
 
 def test_one_more_waveform_scores_like_the_enhanced():
-    whole = measure_all(["si_sdr", "si_sir", "si_sar"], judged())
-    stage = measure_stage(["si_sar", "snr", "si_sdr"], judged(), judged().enhanced)
+    whole = score_run(["si_sdr", "si_sir", "si_sar"], signals())
+    stage = score_stage(["si_sar", "snr", "si_sdr"], signals(), signals().estimate)
     assert sorted(stage) == [
         "si_sar_db_left",
         "si_sar_db_right",
@@ -150,13 +151,13 @@ def test_one_more_waveform_scores_like_the_enhanced():
 
 
 def test_snr_by_what_the_filters_let_through():
-    numbers = measure_all(["snr"], judged())
+    numbers = score_run(["snr"], signals())
     assert numbers["snr_improvement_db_left"] == pytest.approx(20 * np.log10(5), abs=1e-9)
     assert numbers["noise_reduction_db_left"] == pytest.approx(20, abs=1e-9)
     assert numbers["noise_reduction_db_right"] == pytest.approx(20 * np.log10(20), abs=1e-9)
     assert numbers["speech_distortion_db_left"] == pytest.approx(20 * np.log10(0.5), abs=1e-9)
     # Against the early part as reference the filters are still judged by the whole talker.
-    early = measure_all(["snr"], judged(target=0.9 * judged().target))
+    early = score_run(["snr"], signals(target=0.9 * signals().target))
     assert early["speech_distortion_db_left"] == pytest.approx(20 * np.log10(0.5), abs=1e-9)
 
 
@@ -172,36 +173,36 @@ def test_snr_reasons():
 
 
 def test_an_algorithm_without_filters_to_send_through_has_no_snr_and_no_cues():
-    numbers = measure_all(["snr", "cues"], judged(target_through=None, noise_through=None))
+    numbers = score_run(["snr", "cues"], signals(target_through=None, noise_through=None))
     assert len(numbers) == 10
     assert all("cannot send" in number.reason for number in numbers.values())
 
 
 def test_no_metric_lets_nan_or_infinity_out():
     """Every metric but PESQ and STOI (which have their own tests), on every mix of silences."""
-    signals = {
-        name: getattr(judged(), name)
-        for name in ("target", "noise", "noisy", "enhanced", "target_through", "noise_through")
+    whole = {
+        name: getattr(signals(), name)
+        for name in ("target", "noise", "noisy", "estimate", "target_through", "noise_through")
     }
-    for silent in itertools.product([False, True], repeat=len(signals)):
+    for silent in itertools.product([False, True], repeat=len(whole)):
         changes = {
             name: 0 * signal
-            for (name, signal), is_silent in zip(signals.items(), silent, strict=True)
+            for (name, signal), is_silent in zip(whole.items(), silent, strict=True)
             if is_silent
         }
         names = ["si_sdr", "si_sir", "si_sar", "snr", "cues"]
-        for number in measure_all(names, judged(**changes)).values():
+        for number in score_run(names, signals(**changes)).values():
             assert isinstance(number, Unscored) or np.isfinite(number)
 
 
 def test_wrong_signals_are_refused_by_name():
-    enhanced = judged().enhanced.copy()
-    enhanced[1, 3] = np.nan
+    estimate = signals().estimate.copy()
+    estimate[1, 3] = np.nan
     with pytest.raises(
-        ValueError, match=r"enhanced: must be finite \(got nan at ear 1, sample 3\)"
+        ValueError, match=r"estimate: must be finite \(got nan at ear 1, sample 3\)"
     ):
-        measure_all(["si_sdr"], judged(enhanced=enhanced))
+        score_run(["si_sdr"], signals(estimate=estimate))
     with pytest.raises(ValueError, match=r"target: must be \(2 ears, sample\)"):
-        measure_all(["si_sdr"], judged(target=TARGET))
+        score_run(["si_sdr"], signals(target=TARGET))
     with pytest.raises(ValueError, match=r"must be among si_sdr, .*\(got 'haspi'\)"):
-        measure_all(["haspi"], judged())
+        score_run(["haspi"], signals())
