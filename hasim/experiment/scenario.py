@@ -27,7 +27,7 @@ from hasim.config.diagnostics import (
     problems_of,
 )
 from hasim.config.presets import expanded
-from hasim.config.spec import Spec
+from hasim.config.spec import Spec, described_fields
 from hasim.config.yaml_reader import MAX_BYTES, Place, Problem, YamlNode, node_of, read, write
 from hasim.dsp.stft import FrontEndSpec
 from hasim.metrics.catalogue import MetricName
@@ -135,7 +135,7 @@ def load(
         raise ScenarioError([*document.problems, *problems])
     root = document.root if document.root.value is not None else YamlNode({}, document.root.place)
     _refuse_other_versions(root)
-    root, unset = settings_from_outside.apply(expanded(root), _shape(), settings)
+    root, unset = _with_settings(expanded(root), settings)
     folder = Path(os.path.abspath(file)).parent
     return _scenario(root, [*document.problems, *problems, *unset], folder)
 
@@ -166,7 +166,7 @@ def replace(scenario: Scenario | Mapping[str, Any], changes: Mapping[str, Any]) 
         raise ScenarioError([Problem(Place(), "", str(error))]) from error
     settings, problems = settings_from_outside.parse(changes, Place())
     _refuse_other_versions(root)
-    root, unset = settings_from_outside.apply(expanded(root), _shape(), settings)
+    root, unset = _with_settings(expanded(root), settings)
     return _scenario(root, [*problems, *unset], None)
 
 
@@ -189,12 +189,29 @@ def json_schema() -> dict[str, Any]:
 
 
 class _AnyOfKinds(GenerateJsonSchema):
-    """A part without a `kind` takes the default kind, yet may fit several: `anyOf`, not `oneOf`."""
+    """A part without a `kind` takes the default kind, yet may fit several: `anyOf`, not `oneOf`.
+
+    Keys have the descriptions of their fields.
+    """
+
+    def model_schema(self, schema: Any) -> dict[str, Any]:
+        generated = super().model_schema(schema)
+        for name, field in described_fields(schema["cls"]).items():
+            if field.description and name in generated.get("properties", {}):
+                generated["properties"][name].setdefault("description", field.description)
+        return generated
 
     def tagged_union_schema(self, schema: Any) -> dict[str, Any]:
         generated = super().tagged_union_schema(schema)
         generated.pop("discriminator", None)
         return {"anyOf" if key == "oneOf" else key: value for key, value in generated.items()}
+
+
+def _with_settings(
+    root: YamlNode, settings: Sequence[settings_from_outside.Override]
+) -> tuple[YamlNode, list[Problem]]:
+    """The file's values with others set; the JSON Schema is made only where there are any."""
+    return settings_from_outside.apply(root, _shape(), settings) if settings else (root, [])
 
 
 def _shape() -> Shape:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from hasim.config.spec import described_fields
 from hasim.experiment.scenario import Scenario
 
 ABSENT = object()
@@ -52,7 +53,7 @@ def number(value: float | None, digits: int = 2, sign: bool = False) -> str:
 
 def _settings(part: BaseModel, default: Any, prefix: str) -> Iterator[Setting]:
     alike = type(default) is type(part)
-    for name, field in type(part).model_fields.items():
+    for name, field in described_fields(type(part)).items():
         value = getattr(part, name)
         usual = getattr(default, name) if alike else field.get_default(call_default_factory=True)
         if name == "kind" and default is not ABSENT:
