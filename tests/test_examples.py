@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[1]
 PLUG_IN = ROOT / "examples" / "plug_in"
 SAID = {
     "cost_of_loss": "100%",
+    "own_codec": "<RunResult",
     "own_head": "sofa <RunResult",
+    "own_link": "<RunResult",
     "own_node": "<RunResult",
     "own_room": "T60 measured",
     "time_alone": "played",

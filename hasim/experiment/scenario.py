@@ -33,9 +33,11 @@ from hasim.dsp.stft import FrontEndSpec
 from hasim.metrics.catalogue import MetricName
 from hasim.metrics.scoring import ScoringSpec
 from hasim.networks import pretrained
-from hasim.nodes import AlgorithmSpec, MnTango
+from hasim.nodes import AlgorithmSpec, MnTango, Node
 from hasim.nodes.mask_driven import MaskDrivenNode
 from hasim.simulation.device.device import DevicesSpec
+from hasim.simulation.link.codecs import Codec
+from hasim.simulation.link.link import Link
 from hasim.simulation.link.traffic import ConstantRate, LinkSpec, offered_kbps
 from hasim.simulation.playout_spec import PlayoutSpec
 from hasim.simulation.program import Compute, Program
@@ -168,6 +170,55 @@ def replace(scenario: Scenario | Mapping[str, Any], changes: Mapping[str, Any]) 
     _refuse_other_versions(root)
     root, unset = _with_settings(expanded(root), settings)
     return _scenario(root, [*problems, *unset], None)
+
+
+def with_parts(
+    scenario: Scenario,
+    *,
+    algorithm: Node | None = None,
+    link: Link | None = None,
+    codec: Codec | None = None,
+) -> Scenario:
+    """A scenario with parts that are objects, of classes that need not be in any scenario file.
+
+    `codec` becomes the codec of the link.
+
+    Raises:
+        ScenarioError: a part lacks what its contract asks for, or the parts do not go together.
+    """
+    contracts: dict[str, tuple[Any, type]] = {
+        "algorithm": (algorithm, Node),
+        "link": (link, Link),
+        "link.codec": (codec, Codec),
+    }
+    problems = [
+        Problem(Place(), key, f"not a {contract.__name__}", type(part).__name__, why)
+        for key, (part, contract) in contracts.items()
+        if part is not None and (why := _missing_from_contract(part, contract))
+    ]
+    if problems:
+        raise ScenarioError(problems)
+    parts: dict[str, Any] = {name: getattr(scenario, name) for name in Scenario.model_fields}
+    parts["algorithm"] = algorithm or scenario.algorithm
+    parts["link"] = link or scenario.link
+    if codec is not None:
+        parts["link"] = parts["link"].model_copy(update={"codec": codec})
+    try:
+        return Scenario.model_validate(parts)
+    except ValidationError as error:
+        root = node_of(parts, Place())
+        raise ScenarioError(problems_of(error.errors(include_url=False), root, _shape())) from error
+
+
+def _missing_from_contract(part: Any, contract: type) -> str:
+    """What an object lacks to be a Spec that fulfils `contract`; nothing where it lacks nothing."""
+    if not isinstance(part, Spec):
+        return "its class must derive from hasim.config.spec.Spec"
+    asked = [name for name in vars(contract) if not name.startswith("_")]
+    missing = [name for name in asked if not hasattr(part, name)]
+    if missing:
+        return f"it has no {', '.join(missing)}"
+    return "" if isinstance(part, contract) else f"its class must derive from {contract.__name__}"
 
 
 def dump(scenario: Scenario) -> str:

@@ -19,12 +19,13 @@ class Quiet(Passthrough):
 SCENARIO = "algorithm: {kind: quiet, gain: 0.25}\nduration_s: 0.5\nmetrics: [si_sdr]\n"
 
 
-def install(folder: Path, module: str, source: str, entry: str) -> None:
+def install(folder: Path, module: str, source: str, entry: str, group: str = "hasim.nodes") -> None:
+    """Put a package with one entry point into a folder."""
     (folder / f"{module}.py").write_text(source)
     info = folder / f"{module}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[hasim.nodes]\n{entry}\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\n{entry}\n")
 
 
 def hasim(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
