@@ -10,22 +10,20 @@ processes, and no pickle anywhere.
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy import ndarray
 
 from hasim.acoustics.scene import Image, Scene
 from hasim.config.disk_cache import Arrays, content_hash, default_folder, fetch, file_hash
+from hasim.config.records import packed, unpacked
 from hasim.config.spec import Spec
 from hasim.experiment.run import mask_source, play_time, render_scene
 from hasim.experiment.scenario import Scenario
@@ -86,7 +84,7 @@ def content(value: Any) -> Any:
 def scene(scenario: Scenario, folder: Path, code: str) -> Scene:
     """`experiment.render_scene`, or what it gave before for the same scene, seed and duration."""
     key = scene_key(scenario, code)
-    return _unpacked(_shared(key, lambda: _packed(render_scene(scenario)), folder))
+    return unpacked(_shared(key, lambda: packed(render_scene(scenario)), folder), _RECORDS)
 
 
 def scene_key(scenario: Scenario, code: str) -> dict[str, Any]:
@@ -108,7 +106,7 @@ def timeline(scenario: Scenario, folder: Path, code: str) -> Timeline:
     for part in ("name", "scene", "metrics", "scoring", "algorithm"):
         del key[part]
     key |= {"what": "timeline", "code": code, "programs": repr(scenario.programs)}
-    return _unpacked(_shared(key, lambda: _packed(play_time(scenario)), folder))
+    return unpacked(_shared(key, lambda: packed(play_time(scenario)), folder), _RECORDS)
 
 
 def masks(scenario: Scenario, scene: Scene, timeline: Timeline, folder: Path, code: str) -> Masks:
@@ -231,55 +229,7 @@ def _size(arrays: Arrays) -> int:
     return sum(array.nbytes for array in arrays.values())
 
 
-# ---------------------------------------------------------------------------- records as arrays
-
 _RECORDS = {record.__name__: record for record in (Scene, Image, Timeline, Deliveries)}
-
-
-def _packed(record: Any) -> Arrays:
-    """A record as arrays: its own, and its outline as text."""
-    arrays: Arrays = {}
-    outline = json.dumps(_outline(record, arrays)).encode()
-    return {"outline": np.frombuffer(outline, dtype=np.uint8)} | arrays
-
-
-def _unpacked(arrays: Arrays) -> Any:
-    return _rebuilt(json.loads(arrays["outline"].tobytes()), arrays)
-
-
-def _outline(value: Any, arrays: Arrays) -> Any:
-    """A value as JSON: [kind, what it is made of]; arrays by their numbers.
-
-    Raises TypeError for what it does not know, so that nothing is ever left out in silence.
-    """
-    if isinstance(value, ndarray):
-        arrays[f"array_{len(arrays)}"] = value
-        return ["array", f"array_{len(arrays) - 1}"]
-    if type(value).__name__ in _RECORDS:
-        own = {field.name: getattr(value, field.name) for field in fields(value)}
-        return [type(value).__name__, _outline(own, arrays)]
-    if isinstance(value, dict):
-        return ["dict", [[name, _outline(item, arrays)] for name, item in value.items()]]
-    if isinstance(value, tuple):
-        return ["tuple", [_outline(item, arrays) for item in value]]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return ["plain", value]
-    raise TypeError(f"{type(value).__name__} cannot be kept")
-
-
-def _rebuilt(outline: Any, arrays: Arrays) -> Any:
-    kind, made_of = outline
-    if kind == "array":
-        return arrays[made_of]
-    if kind == "dict":
-        return {name: _rebuilt(item, arrays) for name, item in made_of}
-    if kind == "tuple":
-        return tuple(_rebuilt(item, arrays) for item in made_of)
-    if kind == "plain":
-        return made_of
-    return _RECORDS[kind](**_rebuilt(made_of, arrays))
 
 
 def _digest(text: str) -> str:
