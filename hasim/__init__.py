@@ -1,19 +1,136 @@
-"""hasim: hearing-aid DSP simulation, from the binaural scene to the radio between the ears."""
+"""hasim: hearing-aid DSP simulation, from the binaural scene to the radio between the ears.
+
+Everything in `__all__` is public and stays; all else may move. `import hasim` imports nothing
+heavy: a name is imported when it is used for the first time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from hasim.acoustics.scene import Scene
+    from hasim.config.diagnostics import ScenarioError, ScenarioWarning
+    from hasim.config.spec import InputError, LimitError, Spec
+    from hasim.dsp.stft import FrontEndSpec
+    from hasim.experiment.load import load
     from hasim.experiment.result import RunResult
     from hasim.experiment.scenario import Scenario
-    from hasim.nodes import Node
+    from hasim.nodes.blocks import buffers, raw_exchange, synthesis
+    from hasim.nodes.exchange import Exchange
+    from hasim.nodes.frame_by_frame import FrameByFrame
+    from hasim.nodes.mask_driven import MaskDrivenNode
+    from hasim.nodes.node import Enhanced, Node
+    from hasim.simulation.device.device import DeviceSpec
+    from hasim.simulation.device.memory import Item
+    from hasim.simulation.feasibility import Verdict
+    from hasim.simulation.latency import Latency
     from hasim.simulation.link.codecs import Codec
+    from hasim.simulation.link.constant_rate import ConstantRate
     from hasim.simulation.link.link import Link
+    from hasim.simulation.playout_spec import PlayoutSpec
+    from hasim.simulation.program import Compute, Receive, Send
+    from hasim.simulation.simulate import simulate
+    from hasim.simulation.timeline import Deliveries, Mode, Status, Timeline
 
-__all__ = ["run"]
+_HOMES = {
+    "Codec": "simulation.link.codecs",
+    "Compute": "simulation.program",
+    "ConstantRate": "simulation.link.constant_rate",
+    "Deliveries": "simulation.timeline",
+    "DeviceSpec": "simulation.device.device",
+    "Enhanced": "nodes.node",
+    "Exchange": "nodes.exchange",
+    "FrameByFrame": "nodes.frame_by_frame",
+    "FrontEndSpec": "dsp.stft",
+    "InputError": "config.spec",
+    "Item": "simulation.device.memory",
+    "Latency": "simulation.latency",
+    "LimitError": "config.spec",
+    "Link": "simulation.link.link",
+    "MaskDrivenNode": "nodes.mask_driven",
+    "Mode": "simulation.timeline",
+    "Node": "nodes.node",
+    "PlayoutSpec": "simulation.playout_spec",
+    "Receive": "simulation.program",
+    "RunResult": "experiment.result",
+    "Scenario": "experiment.scenario",
+    "ScenarioError": "config.diagnostics",
+    "ScenarioWarning": "config.diagnostics",
+    "Scene": "acoustics.scene",
+    "Send": "simulation.program",
+    "Spec": "config.spec",
+    "Status": "simulation.timeline",
+    "Timeline": "simulation.timeline",
+    "Verdict": "simulation.feasibility",
+    "buffers": "nodes.blocks",
+    "load": "experiment.load",
+    "raw_exchange": "nodes.blocks",
+    "simulate": "simulation.simulate",
+    "synthesis": "nodes.blocks",
+}
+"""Public name -> the module that it is imported from on first use."""
+
+__all__ = [
+    "Codec",
+    "Compute",
+    "ConstantRate",
+    "Deliveries",
+    "DeviceSpec",
+    "Enhanced",
+    "Exchange",
+    "FrameByFrame",
+    "FrontEndSpec",
+    "InputError",
+    "Item",
+    "Latency",
+    "LimitError",
+    "Link",
+    "MaskDrivenNode",
+    "Mode",
+    "Node",
+    "PlayoutSpec",
+    "Receive",
+    "RunResult",
+    "Scenario",
+    "ScenarioError",
+    "ScenarioWarning",
+    "Scene",
+    "Send",
+    "Spec",
+    "Status",
+    "Timeline",
+    "Verdict",
+    "__version__",
+    "buffers",
+    "load",
+    "raw_exchange",
+    "run",
+    "simulate",
+    "synthesis",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("hasim")
+    elif name in _HOMES:
+        from importlib import import_module
+
+        value = getattr(import_module(f"hasim.{_HOMES[name]}"), name)
+    else:
+        raise AttributeError(f"module 'hasim' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def run(
@@ -26,8 +143,8 @@ def run(
     out: str | Path | None = "runs",
     progress: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
-    """Run a scenario (a file, a mapping or a `Scenario`) and write a folder with everything below
-    `out`.
+    """Run a scenario (a file, a mapping or a `Scenario`) and write the folder that `hasim run`
+    writes, report included, below `out`.
 
     `set` overrides dotted paths, as `{"algorithm.mu": 2}`; `algorithm`, `link` and `codec` are
     objects of any class that fulfils the contract, in place of the scenario's own; with `out=None`
@@ -37,19 +154,21 @@ def run(
     Raises:
         ScenarioError: all mistakes of the scenario, of `set` and of the objects.
         InputError, LimitError: a file that the scenario names cannot be used.
+        OSError: the folder cannot be written.
     """
     import dataclasses
+    from collections.abc import Mapping
 
     from hasim.experiment import run as experiment
     from hasim.experiment import scenario as scenarios
     from hasim.reporting.run_folder import write_run
 
-    if isinstance(scenario, (str, Path)):
-        resolved = scenarios.load(scenario, set or {})
-    else:
-        if isinstance(scenario, Mapping):
-            scenario = scenarios.from_mapping(scenario)
+    if isinstance(scenario, Mapping):
+        scenario = scenarios.from_mapping(scenario)
+    if isinstance(scenario, scenarios.Scenario):
         resolved = scenarios.replace(scenario, set or {})
+    else:
+        resolved = scenarios.load(scenario, set or {})
     if algorithm is not None or link is not None or codec is not None:
         resolved = scenarios.with_parts(resolved, algorithm=algorithm, link=link, codec=codec)
     result = experiment.run(resolved, progress)

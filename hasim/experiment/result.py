@@ -23,23 +23,37 @@ from hasim.simulation.timeline import Timeline
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RunResult:
-    """Everything that came of one scenario."""
+    """The result of one scenario: what was heard, when everything happened, and the numbers.
+
+    In a notebook it shows its table, players of the sound and spectrograms.
+    """
 
     scenario: Scenario
-    numbers: dict[str, float]  # unit in the name, `_left` and `_right` at the end
-    unscored: dict[str, str]  # numbers that could not be had -> why
-    stages: dict[str, dict[str, float]]  # tap -> its scores, in the order of the signal's path
+    """The scenario as it was run, every default filled in."""
+    numbers: dict[str, float]
+    """Name -> value; the unit is in the name, and `_left` or `_right` at its end."""
+    unscored: dict[str, str]
+    """Name of a number that the run does not have -> why."""
+    stages: dict[str, dict[str, float]]
+    """Tap -> its scores, in the order of the signal's path."""
     verdict: Verdict
+    """Whether devices and link can carry the algorithm."""
     timeline: Timeline
-    audio: dict[str, ndarray]  # noisy, enhanced, target -> (ear, sample), time-aligned
-    scene: Scene
-    masks: dict[str, ndarray]  # network -> (ear, bin, frame)
-    versions: dict[str, str]  # package -> version
-    hashes: dict[
-        str, str
-    ]  # scenario (with hasim's version), scene, timeline, audio -> hexadecimal digest
-    latency: Latency | None = None  # the parts of every frame's
-    folder: Path | None = None  # where it is kept
+    """When each frame was computed, sent and received, in integer nanoseconds."""
+    audio: dict[str, ndarray]
+    """"noisy", "enhanced" and "target" -> (ear, sample), time-aligned; 1 is full scale."""
+    scene: Scene | None
+    """The signals at the microphones; None where the result was loaded."""
+    masks: dict[str, ndarray] | None
+    """Network -> its mask, (ear, bin, frame); None where the result was loaded."""
+    versions: dict[str, str]
+    """Package -> version."""
+    hashes: dict[str, str]
+    """"scenario" (with hasim's version), "scene", "timeline" and "audio" -> hexadecimal digest."""
+    latency: Latency | None = None
+    """The parts of every frame's latency, (ear, frame) in nanoseconds."""
+    folder: Path | None = None
+    """Where the result is on disk; None where it was not written."""
 
     def __repr__(self) -> str:
         said = [self.scenario.name, "fits" if self.verdict.feasible else "does not fit"]

@@ -16,11 +16,15 @@ from hasim.acoustics.audio_file import peak, wav_bytes
 from hasim.config import presets
 from hasim.config.ears import EARS
 from hasim.config.files import csv_text, json_bytes, write_folder
+from hasim.config.records import npz_bytes
 from hasim.experiment.result import RunResult, outcome, plain
 from hasim.experiment.scenario import Scenario, dump
 from hasim.simulation.latency import Latency
 from hasim.simulation.timeline import Status, Timeline
 
+MANIFEST, SUMMARY, TIMELINE = "manifest.json", "summary.json", "timeline.npz"
+AUDIO = ("noisy", "enhanced", "target")
+"""Names of the sound files, without `.wav`."""
 FULL_SCALE = 1 - 2.0**-23
 """Largest sample of a 24-bit WAV."""
 
@@ -80,17 +84,20 @@ def _files(result: RunResult) -> Iterable[tuple[str, bytes]]:
         "seed": result.scenario.seed,
         "versions": result.versions,
         "hashes": result.hashes,
+        # In the order of the signal's path, which sorted keys lose.
+        "stages": list(result.stages),
         "audio": {"sample_rate_hz": rate_hz, "bits": 24, "scaled_by": scale},
         "origins": _origins(result.scenario),
     }
-    yield "manifest.json", json_bytes(manifest)
-    yield "summary.json", json_bytes({"schema_version": 1, **outcome(result), "stages": stages})
+    yield MANIFEST, json_bytes(manifest)
+    yield SUMMARY, json_bytes({"schema_version": 1, **outcome(result), "stages": stages})
     yield "scenario.yaml", dump(result.scenario).encode()
     yield "frames.csv", _frame_table(result.timeline, result.latency)
     yield "steps.csv", _step_table(result.timeline)
     yield "packets.csv", _packet_table(result.timeline)
-    for name, waveform in result.audio.items():
-        yield f"{name}.wav", wav_bytes(scale * waveform, rate_hz, "PCM_24")
+    yield TIMELINE, npz_bytes({"timeline": result.timeline, "latency": result.latency})
+    for name in AUDIO:
+        yield f"{name}.wav", wav_bytes(scale * result.audio[name], rate_hz, "PCM_24")
 
 
 def _frame_table(timeline: Timeline, latency: Latency | None) -> bytes:

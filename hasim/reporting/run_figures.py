@@ -42,12 +42,14 @@ def figures(result: RunResult) -> dict[str, Figure]:
     """File name without ending -> figure."""
     rate_hz, room = result.scenario.sample_rate_hz, result.scenario.scene.room
     named = {"noisy": "noisy", "enhanced": "enhanced", "target": "clean"}
-    drawn = {
-        "scene": scene_from_above(
+    drawn = {}
+    if result.scene is not None:
+        drawn["scene"] = scene_from_above(
             result.scene.positions_m,
             None if result.scene.t60_s is None else room.size_m,
             room.heading_deg,
-        ),
+        )
+    drawn |= {
         "spectrograms": spectrograms({named[name]: result.audio[name] for name in named}, rate_hz),
         "first_frames": first_frames(result.timeline),
         "load": load(result.timeline),

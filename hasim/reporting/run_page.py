@@ -6,7 +6,6 @@ anew but the spectrograms. Waveforms are (ear, sample).
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,14 +18,14 @@ from hasim.acoustics.audio_file import read_audio
 from hasim.config.diagnostics import ScenarioError
 from hasim.config.ears import EARS
 from hasim.config.spec import InputError
+from hasim.experiment.load import read_json
+from hasim.experiment.save import MANIFEST, SUMMARY
 from hasim.experiment.scenario import Scenario, dump, from_mapping
 from hasim.experiment.summary import quantities_of, quantities_of_stages
 from hasim.metrics.catalogue import STATES, State
 from hasim.reporting import explain, figure, pictures, record, run_figures
 from hasim.reporting.settings import number, settings
 from hasim.simulation.energy import COMPONENTS
-
-MANIFEST = "manifest.json"
 
 HEARD = {"noisy": "noisy", "enhanced": "enhanced", "target": "clean"}
 """Sound file -> what the page calls it."""
@@ -50,7 +49,7 @@ def told(folder: Path, name: str, scenario: Scenario | None = None) -> dict[str,
         InputError: a file of the folder is missing or damaged.
         ScenarioError: the scenario in it is not one of this hasim.
     """
-    manifest, summary = _json(folder / MANIFEST), _json(folder / "summary.json")
+    manifest, summary = read_json(folder / MANIFEST), read_json(folder / SUMMARY)
     try:
         scenario = scenario or from_mapping(manifest["scenario"])
         numbers: Numbers = summary["numbers"]
@@ -91,19 +90,6 @@ def told(folder: Path, name: str, scenario: Scenario | None = None) -> dict[str,
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"{folder}: damaged, or from another hasim ({error!r})") from error
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{path}: not the folder of a run ({reason})") from error
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error})") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: damaged (no JSON object)")
-    return content
 
 
 def _tiles(numbers: Numbers, fittings: Mapping[str, str]) -> Iterator[dict[str, str]]:

@@ -29,6 +29,7 @@ FILES = {
     "frames.csv",
     "steps.csv",
     "packets.csv",
+    "timeline.npz",
     "noisy.wav",
     "enhanced.wav",
     "target.wav",

@@ -318,11 +318,6 @@ def test_what_comes_from_disk_is_what_went_there(tiny, tmp_path, monkeypatch, pa
         shared(scenario, tmp_path, "changed code")
 
 
-def test_what_cannot_be_kept_is_an_error():
-    with pytest.raises(TypeError, match="set cannot be kept"):
-        run_cache._packed({"a": {1, 2}})
-
-
 def test_memory_for_shared_arrays_is_bounded(tiny, tmp_path, monkeypatch):
     run_cache._recent.clear()
     monkeypatch.setattr(run_cache, "MAX_MEMORY_BYTES", 1)
