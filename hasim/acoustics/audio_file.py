@@ -1,31 +1,32 @@
-"""Audio files, read with distrust: header before data, data against header.
+"""The one reader and writer of audio files, and the one resampler.
 
 Signals are (channel, sample). Formats: WAV and RF64 (PCM of 16, 24, 32 bits, float, double), FLAC,
-Ogg with Vorbis or Opus. Other formats and codings of libsndfile stay closed: its rarer decoders
-have a history of memory errors.
+Ogg with Vorbis or Opus. Files come from anywhere, so the header is checked before data are read,
+and the data against the header. Other formats and codings of libsndfile are refused: its rarer
+decoders have a history of memory errors.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from math import gcd
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy import ndarray
 
 from hasim.config.spec import InputError, LimitError
 
-if TYPE_CHECKING:
-    pass
-
 MAX_DURATION_S = 600
 MAX_CHANNELS = 64
 MAX_RATE_HZ = 192_000
 MIN_RATE_HZ = 4_000
-MAX_NUMBERS = 2**28  # 2 GiB as float64
+MAX_NUMBERS = 2**28
+"""2 GiB as float64."""
 
 _PCM = {"PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"}
 _CODINGS = {
@@ -38,17 +39,88 @@ _CODINGS = {
 _BLOCK_FRAMES = 2**16
 
 
-def read_audio(path: Path, channels: int | None = None) -> tuple[ndarray, int]:
-    """Read a file: its first `channels` channels (None: all), (channel, sample), and its rate.
+def read_audio(
+    path: Path, channels: int | None = None, max_duration_s: float | None = MAX_DURATION_S
+) -> tuple[ndarray, int]:
+    """The first `channels` channels of a file (None: all), float64 (channel, sample), and its rate.
 
     Rate in Hz, full scale 1. All channels are checked, also those left out. A truncated Ogg file
-    cannot be told from a short one; every other file must hold what its header says.
+    looks like a short one; every other file must hold what its header says. `max_duration_s` None:
+    only the number of samples is limited.
 
     Raises:
         InputError: the file is missing, is no audio file, has another format, or holds no samples,
             fewer than its header says, or numbers that are not finite.
-        LimitError: more than 600 s, or more than 2**28 numbers.
+        LimitError: longer than `max_duration_s`, or more than 2**28 numbers.
     """
+    with _opened(path, max_duration_s) as file:
+        kept = file.channels if channels is None else channels
+        if kept > file.channels:
+            raise InputError(f"{path}: expected at least {kept} channels, found {file.channels}")
+        if kept * file.frames > MAX_NUMBERS:
+            raise LimitError(
+                f"{path}: {kept} channels of {file.frames} samples, "
+                f"the limit is {MAX_NUMBERS} numbers"
+            )
+        return _read_data(path, file, kept), file.samplerate
+
+
+def read_length(path: Path, max_duration_s: float | None = MAX_DURATION_S) -> tuple[int, int]:
+    """Samples per channel and rate in Hz, as the header of a file says; errors as `read_audio`."""
+    with _opened(path, max_duration_s) as file:
+        return file.frames, file.samplerate
+
+
+def find_audio(place: Path) -> list[Path]:
+    """Every audio file below a folder by its ending, in alphabetical order; a file is itself.
+
+    Formats that `read_audio` refuses are among them: nothing is left out in silence.
+    """
+    import soundfile
+
+    endings = {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus"}
+    found = sorted(place.rglob("*")) if place.is_dir() else [place]
+    return [file for file in found if file.is_file() and file.suffix.lower() in endings]
+
+
+def resample(signal: ndarray, from_hz: int, to_hz: int) -> ndarray:
+    """A signal (..., sample) at another sample rate; frequencies above half of it are removed.
+
+    Polyphase filter, scipy.signal.resample_poly with its own window (Kaiser, beta 5).
+    """
+    if from_hz == to_hz:
+        return signal
+    from scipy.signal import resample_poly
+
+    divisor = gcd(from_hz, to_hz)
+    return resample_poly(signal, to_hz // divisor, from_hz // divisor, axis=-1)
+
+
+def peak(waveforms: Iterable[ndarray]) -> float:
+    """The largest absolute value of all; 0 where there is none."""
+    return max((float(np.max(np.abs(x), initial=0.0)) for x in waveforms), default=0.0)
+
+
+def wav_bytes(
+    waveform: ndarray, sample_rate_hz: int, subtype: Literal["PCM_16", "PCM_24"]
+) -> bytes:
+    """A waveform (channel, sample) at full scale 1 as a WAV file; beyond full scale it is clipped.
+
+    The same samples are the same bytes.
+    """
+    import soundfile
+
+    if subtype == "PCM_16":
+        # libsndfile would round down, half a step more noise than in rounding
+        waveform = np.clip(np.rint(32767 * waveform), -32768, 32767).astype(np.int16)
+    content = io.BytesIO()
+    soundfile.write(content, waveform.T, sample_rate_hz, format="WAV", subtype=subtype)
+    return content.getvalue()
+
+
+@contextmanager
+def _opened(path: Path, max_duration_s: float | None) -> Iterator[Any]:
+    """A file whose header was checked; errors of libsndfile as InputError."""
     import soundfile
 
     if not path.is_file():
@@ -56,25 +128,15 @@ def read_audio(path: Path, channels: int | None = None) -> tuple[ndarray, int]:
         raise InputError(f"{path}: expected an audio file, found {found}")
     try:
         with soundfile.SoundFile(path) as file:
-            _check_header(path, file)
-            kept = file.channels if channels is None else channels
-            if kept > file.channels:
-                raise InputError(
-                    f"{path}: expected at least {kept} channels, found {file.channels}"
-                )
-            if kept * file.frames > MAX_NUMBERS:
-                raise LimitError(
-                    f"{path}: {kept} channels of {file.frames} samples, "
-                    f"the limit is {MAX_NUMBERS} numbers"
-                )
-            return _read_data(path, file, kept), file.samplerate
+            _check_header(path, file, max_duration_s)
+            yield file
     except soundfile.LibsndfileError as error:
         raise InputError(
             f"{path}: expected an audio file (WAV, FLAC, Ogg), found {_cause(path, error)}"
         ) from error
 
 
-def _check_header(path: Path, file: Any) -> None:
+def _check_header(path: Path, file: Any, max_duration_s: float | None) -> None:
     """Refuse what the header alone shows to be wrong."""
     codings = _CODINGS.get(file.format, set())
     if file.subtype not in codings:
@@ -100,18 +162,19 @@ def _check_header(path: Path, file: Any) -> None:
         )
     if file.frames == 0:
         raise InputError(f"{path}: expected sound, found no samples")
-    if file.frames > MAX_DURATION_S * file.samplerate:
+    if max_duration_s is not None and file.frames > max_duration_s * file.samplerate:
         raise LimitError(
             f"{path}: {file.frames / file.samplerate:.0f} s of sound, "
-            f"the limit is {MAX_DURATION_S} s; cut the file"
+            f"the limit is {max_duration_s:g} s; cut the file"
         )
 
 
 def _read_data(path: Path, file: Any, kept: int) -> ndarray:
-    """Read block by block, so that channels left out never pile up in memory."""
+    """Read block by block, so that channels left out take no memory."""
     signal = np.empty((kept, file.frames))
     read = 0
-    for block in file.blocks(_BLOCK_FRAMES, always_2d=True):  # (sample, channel)
+    for block in file.blocks(_BLOCK_FRAMES, always_2d=True):
+        # block: (sample, channel)
         finite = np.isfinite(block)
         if not finite.all():
             sample, channel = np.argwhere(~finite)[0]
@@ -132,15 +195,3 @@ def _cause(path: Path, error: Exception) -> str:
     if path.stat().st_size == 0:
         return "an empty file"
     return str(getattr(error, "error_string", error)).rstrip(". ").lower()
-
-
-def peak(waveforms: Iterable[ndarray]) -> float:
-    return max((float(np.max(np.abs(x), initial=0.0)) for x in waveforms), default=0.0)
-
-
-def wav_bytes(waveform: ndarray, sample_rate_hz: int, subtype: str) -> bytes:
-    import soundfile
-
-    content = io.BytesIO()
-    soundfile.write(content, waveform.T, sample_rate_hz, format="WAV", subtype=subtype)
-    return content.getvalue()

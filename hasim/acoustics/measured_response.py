@@ -39,7 +39,7 @@ def read(path: Path, direction: ndarray, sample_rate_hz: int) -> Response:
                 f"{path}: {signal.shape[-1] / rate_hz:.0f} s of response, "
                 f"the limit is {MAX_DURATION_S:g} s"
             )
-        firs = sofa.at_rate(signal, rate_hz, sample_rate_hz)
+        firs = sofa.resample_responses(signal, rate_hz, sample_rate_hz)
     if len(firs) != 4:
         raise InputError(
             f"{path}: expected 4 channels (left front, left rear, right front, right rear), "

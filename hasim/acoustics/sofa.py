@@ -1,4 +1,5 @@
-"""Measured responses from SOFA files (AES69), read with HDF5 and with distrust.
+"""Measured responses from SOFA files (AES69), which are HDF5 files from anywhere: sizes, links and
+values are checked before they are used.
 
 Directions are seen from the listener: unit vectors (measurement, xyz) with x ahead, y left, z up.
 Elevation is AES69's: 0 is the horizontal plane, 90 above. Responses are (measurement, receiver,
@@ -8,13 +9,13 @@ tap).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import gcd
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
+from hasim.acoustics.audio_file import resample
 from hasim.config.spec import InputError, LimitError
 
 CONVENTIONS = (
@@ -32,9 +33,12 @@ MAX_BYTES = 2**29
 class SofaResponses:
     """What a SOFA file holds, at the sample rate asked for."""
 
-    directions: ndarray  # (measurement, xyz), unit vectors from the listener
-    distances_m: ndarray  # (measurement)
-    firs: ndarray  # (measurement, receiver, tap), with Data.Delay applied
+    directions: ndarray
+    """(measurement, xyz), unit vectors from the listener."""
+    distances_m: ndarray
+    """(measurement,)"""
+    firs: ndarray
+    """(measurement, receiver, tap), with Data.Delay applied."""
 
     def nearest(self, direction: ndarray) -> int:
         """The measurement whose direction is nearest to a unit vector (xyz)."""
@@ -45,9 +49,8 @@ def read(path: Path, sample_rate_hz: int) -> SofaResponses:
     """Read a SOFA file with impulse responses.
 
     Raises:
-        InputError: not a SOFA file, another convention, data that are missing, of a wrong shape,
-        not finite, or
-            not stored in this file itself.
+        InputError: not a SOFA file, another convention, or data that are missing, of a wrong shape,
+            not finite, or not stored in this file itself.
         LimitError: responses of more than 512 MiB.
     """
     import h5py
@@ -89,7 +92,8 @@ def _responses(path: Path, file: Any, sample_rate_hz: int) -> SofaResponses:
             f"{_text(file.attrs.get('DataType')) or 'no DataType'}"
         )
     firs = _numbers(path, file, "Data.IR")
-    if firs.ndim == 4:  # FIR-E: one more axis for emitters
+    if firs.ndim == 4:
+        # FIR-E: one more axis for emitters
         if firs.shape[-1] != 1:
             raise InputError(f"{path}: Data.IR: expected one emitter, found {firs.shape[-1]}")
         firs = firs[..., 0]
@@ -120,20 +124,14 @@ def _responses(path: Path, file: Any, sample_rate_hz: int) -> SofaResponses:
     return SofaResponses(
         directions=vectors_m / distances_m[:, None],
         distances_m=distances_m,
-        firs=at_rate(firs, int(rates_hz[0]), sample_rate_hz),
+        firs=resample_responses(firs, int(rates_hz[0]), sample_rate_hz),
     )
 
 
-def at_rate(firs: ndarray, rate_hz: int, sample_rate_hz: int) -> ndarray:
+def resample_responses(firs: ndarray, from_hz: int, to_hz: int) -> ndarray:
     """Impulse responses (..., tap) for another sample rate; their gain in the common band stays."""
-    if rate_hz == sample_rate_hz:
-        return firs
-    from scipy.signal import resample_poly
-
-    divisor = gcd(rate_hz, sample_rate_hz)
-    up, down = sample_rate_hz // divisor, rate_hz // divisor
     # fewer samples carry the same sum, so each of them is larger
-    return resample_poly(firs, up, down, axis=-1) * (down / up)
+    return resample(firs, from_hz, to_hz) * (from_hz / to_hz)
 
 
 def _delayed(path: Path, firs: ndarray, delays: ndarray) -> ndarray:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import resources
-from math import gcd
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +15,7 @@ import numpy as np
 from numpy import ndarray
 from pydantic import Field
 
-from hasim.acoustics.audio_file import read_audio
+from hasim.acoustics.audio_file import read_audio, resample
 from hasim.config.spec import InputError, Spec, by_kind
 
 Recording = Literal[
@@ -159,12 +158,7 @@ def _bundled(name: str) -> Iterator[Path]:
 def _recording(path: Path, sample_rate_hz: int) -> ndarray:
     """First channel of a file at the rate asked for, (sample,)."""
     signal, rate_hz = read_audio(path, channels=1)
-    if rate_hz == sample_rate_hz:
-        return signal[0]
-    from scipy.signal import resample_poly
-
-    divisor = gcd(rate_hz, sample_rate_hz)
-    return resample_poly(signal[0], sample_rate_hz // divisor, rate_hz // divisor)
+    return resample(signal[0], rate_hz, sample_rate_hz)
 
 
 def _excerpt(

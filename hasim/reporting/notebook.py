@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 
-from hasim.acoustics.audio_file import peak, wav_bytes
+from hasim.acoustics.audio_file import peak
 from hasim.experiment.result import RunResult
 from hasim.experiment.summary import table
+from hasim.reporting.pictures import wav_uri
 
 PLAYER_S = 10.0
 """How much of the sound a notebook gets."""
@@ -26,10 +26,10 @@ def result_html(result: RunResult) -> str:
     heard = {name: x[:, : round(PLAYER_S * rate_hz)] for name, x in result.audio.items()}
     gain = 0.9 / max(peak(heard.values()), 1e-9)
     for name, waveform in heard.items():
-        sound = base64.b64encode(wav_bytes(gain * waveform, rate_hz, "PCM_16")).decode()
+        sound = wav_uri(gain * waveform, rate_hz)
         page.append(
             f"<div>{html.escape(name)}<br>"
-            f'<audio controls preload="none" src="data:audio/wav;base64,{sound}"></audio></div>'
+            f'<audio controls preload="none" src="{sound}"></audio></div>'
         )
     return "\n".join(page)
 

@@ -6,13 +6,13 @@ Waveforms are (sample). The player's script draws the axes; a picture holds noth
 from __future__ import annotations
 
 import base64
-import io
 import struct
-import wave
 import zlib
 
 import numpy as np
 from numpy import ndarray
+
+from hasim.acoustics.audio_file import wav_bytes
 
 LEVELS = 48
 COLUMNS = 600
@@ -21,15 +21,8 @@ COLOURS = ("#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#fde725")
 
 
 def wav_uri(waveforms: ndarray, sample_rate_hz: int) -> str:
-    """(channel, sample) at full scale 1 as a 16-bit WAV file; beyond full scale is cut off."""
-    samples = np.clip(np.round(32767 * waveforms), -32768, 32767).astype("<i2")
-    content = io.BytesIO()
-    with wave.open(content, "wb") as file:
-        file.setnchannels(len(waveforms))
-        file.setsampwidth(2)
-        file.setframerate(sample_rate_hz)
-        file.writeframes(samples.T.tobytes())
-    return uri("audio/wav", content.getvalue())
+    """(channel, sample) at full scale 1 as a 16-bit WAV file; beyond full scale it is clipped."""
+    return uri("audio/wav", wav_bytes(waveforms, sample_rate_hz, "PCM_16"))
 
 
 def spectrogram_uri(levels_db: ndarray, range_db: float) -> str:

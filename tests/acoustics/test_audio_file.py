@@ -11,7 +11,7 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hasim.acoustics.audio_file import MAX_DURATION_S, read_audio
+from hasim.acoustics.audio_file import MAX_DURATION_S, read_audio, resample, wav_bytes
 from hasim.config.spec import InputError, LimitError
 
 
@@ -138,6 +138,36 @@ def test_too_few_channels_are_refused(tmp_path, tone):
     soundfile.write(tmp_path / "mono.wav", tone, 16000)
     with pytest.raises(InputError, match="expected at least 4 channels, found 1"):
         read_audio(tmp_path / "mono.wav", channels=4)
+
+
+def test_a_tone_keeps_its_level_and_frequency_at_another_rate():
+    time_s = np.arange(48000) / 48000
+    tones = np.stack([np.sin(2 * np.pi * f * time_s) for f in (440.0, 3000.0)])
+    for to_hz in (16000, 44100):
+        resampled = resample(tones, 48000, to_hz)
+        expected = np.stack(
+            [np.sin(2 * np.pi * f * np.arange(to_hz) / to_hz) for f in (440.0, 3000.0)]
+        )
+        assert resampled.shape == expected.shape
+        # the ends see half of the filter
+        np.testing.assert_allclose(resampled[:, 100:-100], expected[:, 100:-100], atol=2e-3)
+
+
+def test_a_tone_beyond_the_new_band_is_removed():
+    tone = np.sin(2 * np.pi * 10_000 * np.arange(48000) / 48000)
+    assert np.abs(resample(tone, 48000, 16000)[100:-100]).max() < 2e-3
+    assert resample(tone, 48000, 48000) is tone
+
+
+@pytest.mark.parametrize(("subtype", "step"), [("PCM_16", 2**-15), ("PCM_24", 2**-23)])
+def test_written_bytes_are_read_back_and_clipped_at_full_scale(tmp_path, tone, subtype, step):
+    stereo = np.stack([tone, 4 * tone])
+    content = wav_bytes(stereo, 16000, subtype)
+    assert content == wav_bytes(stereo.copy(), 16000, subtype)
+    (tmp_path / "tone.wav").write_bytes(content)
+    signal, rate_hz = read_audio(tmp_path / "tone.wav")
+    assert rate_hz == 16000
+    np.testing.assert_allclose(signal, np.clip(stereo, -1, 1), rtol=0, atol=1.5 * step)
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -21,9 +21,10 @@ import numpy as np
 from numpy import ndarray
 from pydantic import Field
 
+from hasim.acoustics.audio_file import find_audio, read_audio, read_length, resample
 from hasim.config.files import whole_file, write_whole
 from hasim.config.process_pool import ProcessPool
-from hasim.config.spec import Spec
+from hasim.config.spec import InputError, LimitError, Spec
 from hasim.networks.front_end import SAMPLE_RATE_HZ
 
 FORMAT_VERSION = 1
@@ -77,8 +78,12 @@ def build(
 ) -> None:
     """Fill the folder `out` from folders (or files) of speech and of noise; go on where it stopped.
 
-    `progress` hears of the shards of room responses. ValueError where `out` holds another set, or
-    where there is no audio.
+    `progress` is called with the number of files of room responses that are done, and of all.
+
+    Raises:
+        InputError: a recording that `read_audio` refuses.
+        LimitError: a recording of more than 2**28 samples.
+        ValueError: `out` holds another set, or there is no audio.
     """
     spec = spec or BankSpec()
     out.mkdir(parents=True, exist_ok=True)
@@ -89,10 +94,17 @@ def build(
         "speech": _listing("speech", speech),
         "noise": _listing("noise", noise),
     }
-    _claim(out, manifest)
-    for kind in ("speech", "noise"):
-        if not (out / f"{kind}.npy").exists():
-            _write_npy(out / f"{kind}.npy", _join(manifest[kind]))
+    is_new = _claim(out, manifest)
+    try:
+        for kind in ("speech", "noise"):
+            if not (out / f"{kind}.npy").exists():
+                _write_npy(out / f"{kind}.npy", _join(manifest[kind]))
+    except (InputError, LimitError):
+        if is_new:
+            # Without the recording that cannot be used it will be another set.
+            for name in ("manifest.json", "speech.npy", "noise.npy"):
+                (out / name).unlink(missing_ok=True)
+        raise
 
     shards = -(-spec.scenes // SHARD_SCENES)
     missing = [s for s in range(shards) if not (out / _shard_name(s)).exists()]
@@ -212,39 +224,27 @@ def _shard_name(shard: int) -> str:
 
 def _listing(kind: str, places: Iterable[Path]) -> list[dict[str, Any]]:
     """Every audio file below the given places, in a fixed order, with its length at 16 kHz."""
-    import soundfile
-
-    known = {f".{name.lower()}" for name in soundfile.available_formats()} | {".opus"}
     files: list[Path] = []
     for place in places:
         if not place.exists():
             raise ValueError(f"{place}: no such file or folder")
-        found = sorted(place.rglob("*")) if place.is_dir() else [place]
-        files += [f for f in found if f.is_file() and f.suffix.lower() in known]
+        files += find_audio(place)
     if not files:
         raise ValueError(f"no audio files for {kind}; give at least one folder that has some")
     listing = []
     for file in files:
-        info = soundfile.info(file)
-        samples = -(-info.frames * SAMPLE_RATE_HZ // info.samplerate)
-        listing.append({"file": str(file), "samples": int(samples)})
+        frames, rate_hz = read_length(file, max_duration_s=None)
+        listing.append({"file": str(file), "samples": -(-frames * SAMPLE_RATE_HZ // rate_hz)})
     return listing
 
 
 def _join(listing: list[dict[str, Any]]) -> ndarray:
     """All files (first channel) as one int16 signal at 16 kHz."""
-    import soundfile
-    from scipy.signal import resample_poly
-
     joined = np.zeros(sum(entry["samples"] for entry in listing), np.int16)
     start = 0
     for entry in listing:
-        signal, rate = soundfile.read(entry["file"], dtype="float32", always_2d=True)
-        mono = signal[:, 0]
-        if rate != SAMPLE_RATE_HZ:
-            common = np.gcd(rate, SAMPLE_RATE_HZ)
-            mono = resample_poly(mono, SAMPLE_RATE_HZ // common, rate // common)
-        mono = mono[: entry["samples"]]
+        signal, rate_hz = read_audio(Path(entry["file"]), channels=1, max_duration_s=None)
+        mono = resample(signal[0], rate_hz, SAMPLE_RATE_HZ)[: entry["samples"]]
         joined[start : start + len(mono)] = np.clip(np.rint(mono * 32767), -32768, 32767)
         start += entry["samples"]
     return joined
@@ -256,12 +256,13 @@ def _stretches(listing: list[dict[str, Any]]) -> ndarray:
     return np.stack([ends[:-1], ends[1:]], axis=1)
 
 
-def _claim(out: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest, or find that the folder already belongs to the same set."""
+def _claim(out: Path, manifest: dict[str, Any]) -> bool:
+    """Write the manifest, or find that the folder already belongs to the same set; whether it is
+    new."""
     path = out / "manifest.json"
     if not path.exists():
         write_whole(path, json.dumps(manifest, indent=1).encode())
-        return
+        return True
     there = json.loads(path.read_text())
     for key, value in manifest.items():
         if there.get(key) != value:
@@ -269,6 +270,7 @@ def _claim(out: Path, manifest: dict[str, Any]) -> None:
                 f"{out}: holds a training set with another {key}; give an empty folder, or the "
                 f"same settings as before to finish it"
             )
+    return False
 
 
 def _write_npy(path: Path, array: ndarray) -> None:

@@ -1,12 +1,15 @@
 """The training set goes on where it was stopped, and mixtures are what they say."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from typer.testing import CliRunner
 
+from hasim.cli.app import app
 from hasim.dsp import stft
 from hasim.networks.training import data
 from hasim.networks.training.data import BankSpec, build, draw_responses, load
@@ -90,6 +93,62 @@ def test_another_set_in_the_same_folder_is_refused(
         build([tmp_path / "nowhere"], [folders[1]], tmp_path / "other", SMALL)
     with pytest.raises(ValueError, match="not a training set"):
         load(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        (
+            "nan.wav",
+            lambda path: _write_nan(path),
+            "expected finite numbers, found nan at sample 9",
+        ),
+        ("cut.wav", lambda path: _write_cut(path), "the file is truncated"),
+        ("rare.aiff", lambda path: soundfile.write(path, np.ones(99), 16000), "found AIFF"),
+    ],
+)
+def test_recordings_that_a_scenario_refuses_are_refused_here_as_well(
+    folders: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    write: Callable[[Path], None],
+    message: str,
+) -> None:
+    bad = folders[1] / name
+    write(bad)
+    out = tmp_path / "bank"
+    command = ["data", "build", "--out", out, "--scenes", 2, "--jobs", 1, "--quiet"]
+    command += ["--speech", folders[0], "--noise", folders[1]]
+    answer = CliRunner().invoke(app, list(map(str, command)))
+    assert answer.exit_code == 4
+    (line,) = answer.stderr.splitlines()
+    assert str(bad) in line
+    assert message in line
+    # Without it, the same folder takes the set.
+    bad.unlink()
+    monkeypatch.setattr(data, "draw_responses", toy_responses)
+    assert CliRunner().invoke(app, list(map(str, command))).exit_code == 0
+    assert load(out).noise.shape == (9 * 16000,)
+
+
+def _write_nan(path: Path) -> None:
+    signal = np.zeros(100, np.float32)
+    signal[9] = np.nan
+    soundfile.write(path, signal, 16000, subtype="FLOAT")
+
+
+def _write_cut(path: Path) -> None:
+    soundfile.write(path, np.ones(9999), 16000)
+    path.write_bytes(path.read_bytes()[:9999])
+
+
+def test_recordings_may_be_longer_than_those_of_a_scenario(tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.full(601 * 4000, 0.25), 4000, subtype="PCM_16")
+    joined = data._join(data._listing("noise", [path]))
+    assert joined.shape == (601 * 16000,)
+    assert joined[-8000] == pytest.approx(0.25 * 32767, rel=1e-3)
 
 
 def test_rooms_are_seeded_and_put_the_noise_on_the_right() -> None:
