@@ -10,9 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
+from hasim.dsp.stft import SAMPLE_RATE_HZ
+
 
 def erb_bank(
-    linear: int = 64, bands: int = 64, bins: int = 257, sample_rate_hz: int = 16000
+    linear: int = 64, bands: int = 64, bins: int = 257, sample_rate_hz: int = SAMPLE_RATE_HZ
 ) -> ndarray:
     """Triangles with centres equally spaced on the ERB-rate scale, (band, high bin).
 

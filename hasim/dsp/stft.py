@@ -16,6 +16,9 @@ from pydantic import Field, model_validator
 
 from hasim.config.spec import Spec
 
+SAMPLE_RATE_HZ = 16_000
+"""The sample rate of every scenario: networks, codecs and clocks are made for it."""
+
 
 class FrontEndSpec(Spec):
     """Window, hop and window shape of the short-time Fourier transform."""

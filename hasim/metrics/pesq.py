@@ -19,6 +19,8 @@ from hasim.config.subprocess_worker import ProcessDied, TimeLimit, call_in_subpr
 from hasim.metrics.decomposition import silent_signal
 from hasim.metrics.signals import Score, Scores, Signals, Unscored
 
+RATE_HZ = 16_000
+"""Wide-band PESQ is defined at this rate alone."""
 SEGMENT_S = 20.0
 SPARE_S = 30.0
 """Time that the child may take beyond the duration of a pair before it counts as stuck."""
@@ -36,7 +38,7 @@ def wide_band_pesq(reference: ndarray, estimate: ndarray) -> float:
 
     if np.any(reference) and not np.any(estimate):
         raise ValueError("silent output in a segment with speech")
-    return float(library(16000, reference, estimate, "wb"))
+    return float(library(RATE_HZ, reference, estimate, "wb"))
 
 
 def pesq(
@@ -50,30 +52,19 @@ def pesq(
     `SPARE_S` and the duration of the pair, this pair and those after it are Unscored.
     """
     scores: list[Score] = []
-    limit_s = SPARE_S + references.shape[-1] / 16000
-    try:
-        for reference, estimate in zip(references, estimates, strict=True):
-            try:
-                number = call_in_subprocess(score, reference, estimate, limit_s=limit_s)
-            except (ProcessDied, TimeLimit, ModuleNotFoundError, OSError):
-                raise
-            except Exception as error:
-                scores.append(_unscored(error))
-            else:
-                finite = math.isfinite(number)
-                scores.append(number if finite else Unscored(f"the library answered {number}"))
-    except ProcessDied as died:
-        reason = str(died.args[0])
-    except TimeLimit:
-        reason = f"was stopped after {limit_s:.0f} s"
-    except ModuleNotFoundError:
-        reason = "found no package pesq: install it with pip install pesq"
-    except OSError as error:
-        reason = f"did not start: {error}"
-    else:
-        return scores
-    missing = len(references) - len(scores)
-    return scores + [Unscored(f"the PESQ process {reason}")] * missing
+    limit_s = SPARE_S + references.shape[-1] / RATE_HZ
+    for reference, estimate in zip(references, estimates, strict=True):
+        try:
+            number = call_in_subprocess(score, reference, estimate, limit_s=limit_s)
+        except (ProcessDied, TimeLimit, ModuleNotFoundError, OSError) as error:
+            missing = len(references) - len(scores)
+            return scores + [Unscored(f"the PESQ process {_reason(error, limit_s)}")] * missing
+        except Exception as error:
+            scores.append(_unscored(error))
+        else:
+            finite = math.isfinite(number)
+            scores.append(number if finite else Unscored(f"the library answered {number}"))
+    return scores
 
 
 def measure(signals: Signals) -> Scores:
@@ -87,8 +78,8 @@ def measure_together(signals: Signals, estimates: Sequence[ndarray]) -> list[Sco
     Segments without speech in the reference are left out, of all estimates alike; `pesq_segments`
     is the number of segments that were scored.
     """
-    if signals.sample_rate_hz != 16000:
-        rate = Unscored(f"wide-band PESQ needs 16000 Hz (got {signals.sample_rate_hz} Hz)")
+    if signals.sample_rate_hz != RATE_HZ:
+        rate = Unscored(f"wide-band PESQ needs {RATE_HZ} Hz (got {signals.sample_rate_hz} Hz)")
         return [{f"pesq_{ear}": rate for ear in EARS} for _ in estimates]
     stack = np.stack(estimates)
     count = max(1, math.ceil(stack.shape[-1] / (SEGMENT_S * signals.sample_rate_hz)))
@@ -127,3 +118,15 @@ def _unscored(error: Exception) -> Unscored:
     if name == "BufferTooShortError":
         return Unscored("too short: at least 0.25 s of sound needed")
     return Unscored(f"{name}: {error}")
+
+
+def _reason(error: Exception, limit_s: float) -> str:
+    """Why the process scores no more."""
+    match error:
+        case ProcessDied():
+            return str(error.args[0])
+        case TimeLimit():
+            return f"was stopped after {limit_s:.0f} s"
+        case ModuleNotFoundError():
+            return "found no package pesq: install it with pip install pesq"
+    return f"did not start: {error}"

@@ -7,7 +7,6 @@ import math
 from hasim.dsp.stft import FrontEndSpec, window_energy
 
 FRONT_END = FrontEndSpec()
-SAMPLE_RATE_HZ = 16000
 
 NOISE_MAGNITUDE = math.sqrt(window_energy(FRONT_END))
 """STFT magnitude (root mean square) of white noise of unit power: sqrt(192), as a periodic Hann

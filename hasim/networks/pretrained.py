@@ -12,8 +12,8 @@ from typing import Annotated
 from pydantic import StringConstraints
 
 from hasim.config.spec import InputError
-from hasim.dsp.stft import FrontEndSpec
-from hasim.networks.front_end import FRONT_END, SAMPLE_RATE_HZ
+from hasim.dsp.stft import SAMPLE_RATE_HZ, FrontEndSpec
+from hasim.networks.front_end import FRONT_END
 
 FOLDER = Path(__file__).with_name("weights")
 SAME_NETWORKS = {"centralised": "mn_tango"}

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hasim.config.diagnostics import ScenarioError, ScenarioWarning
+from hasim.dsp.stft import SAMPLE_RATE_HZ
 from hasim.experiment.scenario import (
     Scenario,
     canonical_json,
@@ -57,6 +58,10 @@ def test_shipped_scenarios_load_and_carry_the_schema_line(path):
     first = path.read_text(encoding="utf-8").splitlines()[0]
     schema = first.removeprefix("# yaml-language-server: $schema=")
     assert (path.parent / schema).resolve() == ROOT / "docs" / "scenario.schema.json"
+
+
+def test_the_sample_rate_is_the_one_that_everything_is_made_for():
+    assert Scenario().sample_rate_hz == SAMPLE_RATE_HZ
 
 
 def test_the_shipped_scenarios_are_these():

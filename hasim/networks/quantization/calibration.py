@@ -10,7 +10,8 @@ from numpy import ndarray
 
 from hasim.acoustics import sources
 from hasim.dsp import stft
-from hasim.networks.front_end import SAMPLE_RATE_HZ, magnitude_scale
+from hasim.dsp.stft import SAMPLE_RATE_HZ
+from hasim.networks.front_end import magnitude_scale
 
 NOISES: tuple[sources.Recording, ...] = (
     "noise_market",

@@ -25,7 +25,7 @@ from hasim.acoustics.audio_file import find_audio, read_audio, read_length, resa
 from hasim.config.files import whole_file, write_whole
 from hasim.config.process_pool import ProcessPool
 from hasim.config.spec import InputError, LimitError, Spec
-from hasim.networks.front_end import SAMPLE_RATE_HZ
+from hasim.dsp.stft import SAMPLE_RATE_HZ
 
 FORMAT_VERSION = 1
 SHARD_SCENES = 8

@@ -16,8 +16,9 @@ from numpy import ndarray
 from pydantic import Field, model_validator
 
 from hasim.config.spec import Spec
+from hasim.dsp.stft import SAMPLE_RATE_HZ
 
-SAMPLE_NS = 62_500
+SAMPLE_NS = 10**9 // SAMPLE_RATE_HZ
 
 
 class OscillatorSpec(Spec):

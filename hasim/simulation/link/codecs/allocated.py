@@ -22,6 +22,7 @@ from numpy import ndarray
 from pydantic import Field
 
 from hasim.dsp.erb import erb_rate
+from hasim.dsp.stft import SAMPLE_RATE_HZ
 from hasim.simulation.link.codecs.codec import RoundingCodec
 from hasim.simulation.link.codecs.pcm import round_midrise
 
@@ -98,7 +99,7 @@ class Allocated(RoundingCodec):
 @lru_cache(maxsize=8)
 def band_edges(bins: int) -> ndarray:
     """First bin of each band, and the number of bins: about equally wide on the ERB scale."""
-    rate = erb_rate(np.linspace(0, 8000, bins))
+    rate = erb_rate(np.linspace(0, SAMPLE_RATE_HZ / 2, bins))
     edges = np.searchsorted(rate, np.linspace(0, rate[-1], BANDS + 1)[:-1])
     return np.append(np.unique(edges), bins)
 

@@ -18,9 +18,9 @@ import numpy as np
 from numpy import ndarray
 from pydantic import Field, model_validator
 
+from hasim.dsp.stft import SAMPLE_RATE_HZ
 from hasim.simulation.link.codecs.codec import Codec
 
-SAMPLE_RATE_HZ = 16_000
 LOOK_AHEAD_SAMPLES = {2500: 40, 5000: 40, 7500: 64, 10000: 40}
 """Overlap of the codec's transform: 2.5 ms, with frames of 7.5 ms 4 ms."""
 
