@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from study import FIGURES, METRICS, interval, measured, scenario, table
+from study import FIGURES, METRICS, measured, scenario, table
 
 from hasim.experiment.run import play_time, render_scene
 from hasim.simulation.timeline import Status
+from hasim.studies.statistics import interval
 
 SCENES = range(30)
 PCM = {"kind": "pcm", "bits": 16}
@@ -103,11 +104,12 @@ def main() -> None:
             cells = []
             for metric in METRICS:
                 of_policy = values(condition, policy, metric)
-                mean, half = interval(of_policy - values(condition, NAIVE, metric))
+                difference = of_policy - values(condition, NAIVE, metric)
+                mean, half, _ = map(float, interval(difference))
                 gains[condition, policy, metric] = mean, half
                 digits = 3 if metric == "stoi" else 2
-                difference = f" ({mean:+.{digits}f} ± {half:.{digits}f})" if policy != NAIVE else ""
-                cells.append(f"{np.mean(of_policy):.{digits}f}{difference}")
+                shown = f" ({mean:+.{digits}f} ± {half:.{digits}f})" if policy != NAIVE else ""
+                cells.append(f"{np.mean(of_policy):.{digits}f}{shown}")
             print(f"| {policy} | {' | '.join(cells)} |")
     bounds = {
         condition: {

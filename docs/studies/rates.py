@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 from numpy import ndarray
-from study import FIGURES, SKIP_S, interval, measured, scenario, table
+from study import FIGURES, SKIP_S, measured, scenario, table
 
 from hasim.acoustics.scene import Scene
 from hasim.dsp import rate_distortion
 from hasim.dsp.stft import FrontEndSpec, analyse
 from hasim.experiment.run import play_time, render_scene
 from hasim.nodes.packets import packet_bits
+from hasim.studies.statistics import interval
 
 SCENES = range(8)
 FRONT_END = FrontEndSpec()
@@ -123,14 +124,9 @@ def main() -> None:
         else:
             alone = values["", codec, 0, 0.0]
             unrounded = values["", codec, 0, BOUND_KBPS[-1]]
-        points.setdefault((filter_name, codec), []).append(
-            Point(
-                bits,
-                kbps,
-                float(np.mean(np.subtract(si_sdr_db, alone))),
-                interval(np.subtract(si_sdr_db, unrounded)),
-            )
-        )
+        mean, half, _ = map(float, interval(np.subtract(si_sdr_db, unrounded)))
+        gain_db = float(np.mean(np.subtract(si_sdr_db, alone)))
+        points.setdefault((filter_name, codec), []).append(Point(bits, kbps, gain_db, (mean, half)))
     for (filter_name, codec), of_codec in points.items():
         print(f"\n{filter_name} {codec}")
         for point in of_codec:

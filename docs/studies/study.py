@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-from numpy import ndarray
 
 from hasim.acoustics.scene import Scene
 from hasim.experiment.playout import as_heard
@@ -79,14 +78,6 @@ def table(
                 writer.writeheader()
             writer.writerows(new)
     return _read(path)
-
-
-def interval(values: ndarray) -> tuple[float, float]:
-    """Mean and half width of its 95 % interval (Student's t)."""
-    from scipy.stats import t
-
-    half = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
-    return float(np.mean(values)), float(half)
 
 
 def _read(path: Path) -> list[dict[str, str]]:

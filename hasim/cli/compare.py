@@ -28,14 +28,16 @@ def compare(
 ) -> None:
     """Print B minus A, paired over seeds, for all points that both tables have."""
     from hasim.config.files import write_whole
-    from hasim.studies import results_table, statistics
+    from hasim.studies import comparison
+    from hasim.studies.columns import point_label
+    from hasim.studies.results_table import read
 
     with usage_errors():
-        found = statistics.compare(results_table.read(a), results_table.read(b), names(columns))
+        found = comparison.compare(read(a), read(b), names(columns))
     if csv is not None:
-        write_whole(csv, statistics.csv_text(found).encode())
+        write_whole(csv, comparison.csv_text(found).encode())
     if as_json:
-        print_json({"differences": statistics.told(found)})
+        print_json({"differences": [one.as_dict() for one in found]})
         return
     from rich.console import Console
     from rich.table import Table
@@ -44,16 +46,15 @@ def compare(
     for name in ("point", "column", "A", "B", "difference", "seeds"):
         shown.add_column(name, justify="left" if name in ("point", "column") else "right")
     for one in found:
-        span = one.difference
-        ends = f" [{span.low:+.3g}, {span.high:+.3g}]" if span.count > 1 else ""
+        is_point = one.point != comparison.ALL_POINTS
         shown.add_row(
-            statistics.in_words(json.loads(one.point)) if one.point[:1] == "{" else one.point,
+            point_label(json.loads(one.point)) if is_point else one.point,
             one.column,
             f"{one.mean_a:.4g}",
             f"{one.mean_b:.4g}",
-            f"{span.mean:+.3g}{ends}",
-            str(span.count),
-            style="bold" if one.clear else None,
+            one.difference.text("+.3g"),
+            str(one.difference.count),
+            style="bold" if one.difference.excludes_zero else None,
         )
     Console().print(shown)
     typer.echo("bold: the interval leaves out zero", err=True)

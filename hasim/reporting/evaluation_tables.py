@@ -8,6 +8,7 @@ from typing import Any
 from hasim.metrics import catalogue
 from hasim.metrics.catalogue import UNITS, Quantity
 from hasim.studies.evaluate import BOTH, NOISY, OUTPUT
+from hasim.studies.statistics import Interval
 
 Table = tuple[list[str], list[list[str]]]
 
@@ -62,8 +63,9 @@ def _spans(
         if record["ear"] == BOTH and record["metric"] in columns:
             decimals = columns[record["metric"]].digits if digits is None else digits
             form = f"{sign}.{decimals}f"
-            mean, low, high = (format(record[key], form) for key in ("mean", "low_95", "high_95"))
-            lines.setdefault(name(record), {})[record["metric"]] = f"{mean} [{low}, {high}]"
+            keys = ("mean", "low_95", "high_95", "scenes")
+            shown = Interval(*(record[key] for key in keys)).text(form)
+            lines.setdefault(name(record), {})[record["metric"]] = shown
     head = ["", *(one.title for one in columns.values())]
     return head, [
         [label, *(cells.get(metric, "-") for metric in columns)] for label, cells in lines.items()

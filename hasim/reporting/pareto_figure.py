@@ -20,8 +20,8 @@ from hasim.reporting.figure import (
     png_bytes,
     vector_bytes,
 )
+from hasim.studies.columns import point_label
 from hasim.studies.pareto import Front
-from hasim.studies.statistics import in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +84,7 @@ def in_lines(front: Front) -> Iterator[str]:
         notes = ["knee"] if number == front.knee else []
         notes += [] if front.feasible[number] else ["does not fit"]
         ends = f"  ({', '.join(notes)})" if notes else ""
-        yield f"{in_words(front.settings[number])}: {', '.join(parts)}{ends}"
+        yield f"{point_label(front.settings[number])}: {', '.join(parts)}{ends}"
     for objective, limits in zip(front.objectives, front.limits, strict=True):
         for limit in limits:
             yield f"limit of {objective.column}: {limit.value:g} ({limit.label})"
@@ -192,7 +192,7 @@ def draw(front: Front) -> Figure:
     _draw_limits(axes, front)
     if front.knee is not None:
         axes.annotate(
-            f"knee: {in_words(front.settings[front.knee])}".replace(", ", "\n"),
+            f"knee: {point_label(front.settings[front.knee])}".replace(", ", "\n"),
             (x[front.knee], y[front.knee]),
             xytext=(12, -14 if front.objectives[1].maximize else 14),
             textcoords="offset points",

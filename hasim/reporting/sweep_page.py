@@ -20,8 +20,9 @@ from hasim.metrics import catalogue
 from hasim.reporting import pictures
 from hasim.reporting.figure import column_label
 from hasim.reporting.settings import number, settings
+from hasim.studies.columns import by_point, column, column_names, point_label
 from hasim.studies.results_table import Row, Sheet, read
-from hasim.studies.statistics import CONFIDENCE, by_point, column, column_names, in_words, interval
+from hasim.studies.statistics import CONFIDENCE, interval, student_quantile
 
 MAX_NUMBERS = 3_000_000
 """Points times seeds times columns that a page holds: about 25 MB."""
@@ -65,7 +66,7 @@ def told(folder: Path) -> dict[str, Any]:
         "data": _data(points, columns, sheet) if columns else None,
         "failed": [
             {
-                "words": in_words(row.settings),
+                "words": point_label(row.settings),
                 "seed": row.seed,
                 "error": row.error,
                 "command": _command(row),
@@ -158,16 +159,14 @@ def _data(
     points: Mapping[str, Sequence[Row]], columns: Mapping[str, list[float]], sheet: Sheet
 ) -> dict[str, Any]:
     """What the script draws: every seed's number of every column, and where it is from."""
-    from scipy.special import stdtrit
-
     most = max(len(own) for own in points.values())
-    quantiles = [None, *(float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) for n in range(2, most + 1))]
+    quantiles = [None, *(float(student_quantile(n - 1)) for n in range(2, most + 1))]
     told, start = [], 0
     for key, own in points.items():
         told.append(
             {
                 "key": key,
-                "words": in_words(own[0].settings),
+                "words": point_label(own[0].settings),
                 "settings": {path: _plain(value) for path, value in own[0].settings.items()},
                 "seeds": [row.seed for row in own],
                 "hashes": [row.scenario_hash for row in own],

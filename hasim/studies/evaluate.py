@@ -1,9 +1,8 @@
 """Algorithms side by side on a set of scenes: every stage, every metric, means and what is sure.
 
 Every scene is run with every contestant through `experiment`; rows go to one table on disk, so an
-evaluation that was stopped goes on, and scores come of the table. Intervals are percentiles of a
-seeded bootstrap over scenes; contestants share the resampled scenes, so differences are paired.
-"""
+evaluation that was stopped goes on, and scores come of the table. Intervals are Student's over
+scenes; differences are paired, scene for scene."""
 
 from __future__ import annotations
 
@@ -38,7 +37,7 @@ from hasim.nodes.mask_driven import MaskDrivenNode
 from hasim.studies import run_cache
 from hasim.studies.results_table import Row, Store
 from hasim.studies.run_cache import RowCache, code_hash, content
-from hasim.studies.statistics import bootstrap_mean
+from hasim.studies.statistics import mean_interval, ratio_interval
 from hasim.studies.sweep import Tally
 from hasim.studies.workers import Engine
 
@@ -338,11 +337,10 @@ def judged(compared: Sequence[Contestant], rows: Sequence[Row]) -> dict[str, Any
             whose = {"algorithm": NOISY, "masks": ""} if step == NOISY else who
             for metric in catalogue.quantities() if step == OUTPUT else compared_quantities:
                 for ear in _ears(metric):
-                    span = bootstrap_mean(values(one, step, metric, ear))
+                    span = mean_interval(values(one, step, metric, ear))
                     if span is not None:
-                        scores.append(
-                            {**whose, "step": step, "metric": metric.column(), "ear": ear, **span}
-                        )
+                        head = {**whose, "step": step, "metric": metric.column(), "ear": ear}
+                        scores.append({**head, **span.as_dict("scenes")})
         others: list[tuple[str, Contestant, str]] = [(NOISY, one, NOISY)]
         if number:
             others.append((compared[0].label, compared[0], OUTPUT))
@@ -353,17 +351,17 @@ def judged(compared: Sequence[Contestant], rows: Sequence[Row]) -> dict[str, Any
             for ear in _ears(metric):
                 mine = values(one, OUTPUT, metric, ear)
                 for label, other, step in others:
-                    span = bootstrap_mean(mine - values(other, step, metric, ear))
+                    span = mean_interval(mine - values(other, step, metric, ear))
                     if span is not None:
                         head = {**who, "minus": label, "metric": metric.column(), "ear": ear}
-                        differences.append({**head, **span})
+                        differences.append({**head, **span.as_dict("scenes")})
                 if one.masks == "trained":
                     noisy = values(one, NOISY, metric, ear)
                     best = values(oracle, OUTPUT, metric, ear) - noisy
-                    span = bootstrap_mean(mine - noisy, best)
+                    span = ratio_interval(mine - noisy, best)
                     if span is not None:
                         head = {"algorithm": one.algorithm, "metric": metric.column(), "ear": ear}
-                        shares.append({**head, **span})
+                        shares.append({**head, **span.as_dict("scenes")})
     return {"scores": scores, "differences": differences, "share_of_oracle": shares}
 
 

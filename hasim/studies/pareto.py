@@ -19,8 +19,9 @@ from numpy import ndarray
 
 from hasim.config import presets as preset_shelf
 from hasim.config.diagnostics import close_match
+from hasim.studies.columns import by_point, column, column_names
 from hasim.studies.results_table import Row, Sheet
-from hasim.studies.statistics import by_point, column, column_names, interval
+from hasim.studies.statistics import interval
 
 Rule = Literal["paired", "plain"]
 LATENCY = "latency_ms"

@@ -17,9 +17,9 @@ import numpy as np
 
 from hasim.config.spec import InputError
 from hasim.studies.axes import Plan, Settings, applies, settings_key
+from hasim.studies.columns import column
 from hasim.studies.pareto import Objective
 from hasim.studies.results_table import Row, Store
-from hasim.studies.statistics import column
 from hasim.studies.sweep import Progress, Tally, complete, open_table
 from hasim.studies.workers import Engine
 

@@ -1,65 +1,68 @@
-"""Differences between points that were played with the same seeds.
+"""95 % intervals of means and of ratios of means, over seeds or scenes.
 
-The same seed is the same scene and the same luck, so what two points differ by, seed for seed, says
-more than their means do. Intervals are Student's, for the mean over seeds.
+Both are Student's: exact for normal values at any number of observations from two on, where a
+bootstrap of few scenes is too narrow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from hasim.config import files
-from hasim.config.diagnostics import close_match
-from hasim.studies.results_table import Row, Sheet
-
 CONFIDENCE = 0.95
-QUALITY = ("si_sdr_improvement_db", "stoi_improvement", "pesq_improvement", "latency_ms")
-"""What `compare` shows if nobody says otherwise: those of them that both tables have."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over seeds and where it lies with 95 % confidence."""
+    """A mean over seeds or scenes, and where it lies with 95 % confidence."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    """None, like `high`, where the observations are too few to say."""
+    high: float | None
     count: int
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One column of one point, or of all points together: B minus A."""
-
-    point: str  # settings as text; "all points"
-    column: str
-    mean_a: float
-    mean_b: float
-    difference: Interval
+    """The number of observations."""
 
     @property
-    def clear(self) -> bool:
-        """The interval leaves out zero."""
-        return self.difference.low > 0 or self.difference.high < 0
+    def excludes_zero(self) -> bool:
+        """The mean differs from zero with 95 % confidence."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+    def as_dict(self, counted: str) -> dict[str, float | int | None]:
+        """`mean`, `low_95`, `high_95`, and the number of observations under the name `counted`."""
+        return {"mean": self.mean, "low_95": self.low, "high_95": self.high, counted: self.count}
+
+    def text(self, form: str) -> str:
+        """Mean and ends, each in the given format; the mean alone where there is no interval.
+
+        >>> Interval(1.5, 1.0, 2.0, 4).text("+.1f"), Interval(1.5, None, None, 1).text("+.1f")
+        ('+1.5 [+1.0, +2.0]', '+1.5')
+        """
+        if self.low is None or self.high is None:
+            return format(self.mean, form)
+        return f"{self.mean:{form}} [{self.low:{form}}, {self.high:{form}}]"
+
+
+def student_quantile(degrees_of_freedom: ndarray | int) -> ndarray:
+    """Student's t that is exceeded to either side in 5 % of all cases: half widths per standard
+    error of the mean."""
+    # scipy.stats.t.ppf calls this function; scipy.stats itself takes half a second to import.
+    from scipy.special import stdtrit
+
+    return np.asarray(stdtrit(degrees_of_freedom, (1 + CONFIDENCE) / 2))
 
 
 def interval(values: ndarray, axis: int = -1) -> tuple[ndarray, ndarray, ndarray]:
-    """(mean, half width, count) along an axis; NaN are left out.
+    """(mean, half width of the interval, count) along an axis; NaN are left out.
 
-    Where all values are equal the half width is 0; a single value that might vary has an infinite
-    one.
+    Where all values are equal the half width is 0; for a single value it is infinite.
 
     >>> mean, half, count = interval(np.array([1.0, 3.0]))
     >>> float(mean), round(float(half), 3)
     (2.0, 12.706)
     """
-    from scipy.special import stdtrit
-
     there = ~np.isnan(values)
     count = there.sum(axis)
     safe = np.where(there, values, 0.0)
@@ -71,177 +74,48 @@ def interval(values: ndarray, axis: int = -1) -> tuple[ndarray, ndarray, ndarray
         0.0,
         np.sqrt((off**2).sum(axis) / np.maximum(count - 1, 1)),
     )
-    factor = stdtrit(np.maximum(count - 1, 1), (1 + CONFIDENCE) / 2)
-    half = factor * spread / np.sqrt(np.maximum(count, 1))
+    half = student_quantile(np.maximum(count - 1, 1)) * spread / np.sqrt(np.maximum(count, 1))
     return mean, np.where(count > 1, half, np.inf), count
 
 
-def column(rows: Sequence[Row], name: str) -> list[float]:
-    """A column of the table as numbers, NaN where empty; without `_left` or `_right` it is the mean
-    of both ears.
+def mean_interval(values: ndarray) -> Interval | None:
+    """The mean of values (observation,) and its interval; NaN are left out, None without a value.
 
-    Raises ValueError where there is no such column of numbers.
+    >>> mean_interval(np.array([2.0, np.nan]))
+    Interval(mean=2.0, low=None, high=None, count=1)
     """
-    values = [_value(row, name) for row in rows]
-    if all(value is None for value in values):
-        known = column_names(rows)
-        if name not in known:
-            right = close_match(name, known) or f"there are: {', '.join(known)}"
-            raise ValueError(f"{name}: no such column of numbers; {right}")
-    return [np.nan if value is None else value for value in values]
-
-
-def column_names(rows: Iterable[Row]) -> list[str]:
-    """All columns of numbers; of those with two ears also their mean, under the short name."""
-    names: set[str] = set()
-    for row in rows:
-        numbers = {**row.settings, **row.numbers}
-        names |= {
-            name
-            for name, value in numbers.items()
-            if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
-        }
-    names |= {
-        name.removesuffix("_left")
-        for name in names
-        if name.endswith("_left") and f"{name.removesuffix('_left')}_right" in names
-    }
-    return sorted(names)
-
-
-def by_point(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Rows that went well by their point, in their order."""
-    points: dict[str, list[Row]] = {}
-    for row in rows:
-        if not row.error:
-            points.setdefault(row.key[0], []).append(row)
-    return points
-
-
-def compare(a: Sheet, b: Sheet, columns: Sequence[str] = ()) -> list[Difference]:
-    """B minus A for every point that both tables have, over the seeds that both have, and over all
-    points.
-
-    Points are the same where their settings are: the tables may vary different scenarios.
-
-    Raises ValueError for a column that one of the tables does not have, and where they have no
-    point and seed in common.
-    """
-    rows_a = {row.key: row for row in a.rows if not row.error}
-    rows_b = {row.key: row for row in b.rows if not row.error}
-    shared = [key for key in rows_a if key in rows_b]
-    if not shared:
-        raise ValueError("no point and seed are in both tables")
-    both = set(column_names(rows_a.values())) & set(column_names(rows_b.values()))
-    columns = columns or [name for name in QUALITY if name in both]
-    points: dict[str, list[tuple[str, int]]] = {}
-    for key in shared:
-        points.setdefault(key[0], []).append(key)
-    differences = []
-    for name in columns:
-        in_a = dict(zip(shared, column([rows_a[key] for key in shared], name), strict=True))
-        in_b = dict(zip(shared, column([rows_b[key] for key in shared], name), strict=True))
-        for point, keys in [*points.items(), ("all points", shared)]:
-            values_a, values_b = (np.array([side[key] for key in keys]) for side in (in_a, in_b))
-            if point == "all points":  # seeds are what is drawn at random; points are not
-                values_a, values_b = (_by_seed(keys, values) for values in (values_a, values_b))
-            mean, half, count = map(float, interval(values_b - values_a))
-            differences.append(
-                Difference(
-                    point=point,
-                    column=name,
-                    mean_a=float(np.mean(values_a)),
-                    mean_b=float(np.mean(values_b)),
-                    difference=Interval(mean, mean - half, mean + half, round(count)),
-                )
-            )
-    return differences
-
-
-def csv_text(differences: Sequence[Difference]) -> str:
-    """The comparison as comma-separated values; an interval without end is an empty cell."""
-    names = ["point", "column", "mean_a", "mean_b", "difference", "low_95", "high_95", "seeds"]
-    rows = []
-    for one in differences:
-        span = one.difference
-        values = (one.mean_a, one.mean_b, span.mean, span.low, span.high)
-        cells = [repr(value) if np.isfinite(value) else "" for value in values]
-        rows.append([one.point, one.column, *cells, span.count])
-    return files.csv_text(names, rows)
-
-
-def told(differences: Sequence[Difference]) -> list[dict[str, Any]]:
-    """The comparison as objects for machines; None for the ends of an interval without end."""
-
-    def end(value: float) -> float | None:
-        return value if np.isfinite(value) else None
-
-    return [
-        {
-            "point": one.point,
-            "column": one.column,
-            "mean_a": one.mean_a,
-            "mean_b": one.mean_b,
-            "difference": one.difference.mean,
-            "low_95": end(one.difference.low),
-            "high_95": end(one.difference.high),
-            "seeds": one.difference.count,
-        }
-        for one in differences
-    ]
-
-
-def in_words(settings: Mapping[str, object], base: str = "the scenario itself") -> str:
-    """A point in few words: the last part of each path and its value; both ears at once.
-
-    >>> in_words({"link.codec.kind": "pcm", "link.codec.bits": 8})
-    'codec pcm, bits 8'
-    >>> in_words({"devices.left.ram_kb": 64, "devices.right.ram_kb": 64})
-    'ram_kb 64'
-    """
-    parts = []
-    for key, value in settings.items():
-        *_, parent, name = ["", *key.split(".")]
-        parts.append(f"{parent if name == 'kind' else name} {value}")
-    return ", ".join(dict.fromkeys(parts)) or base
-
-
-def _value(row: Row, name: str) -> float | None:
-    numbers = {**row.settings, **row.numbers}
-    if name in numbers:
-        value = numbers[name]
-        plain = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return float(value) if plain else None  # type: ignore[arg-type]
-    left, right = numbers.get(f"{name}_left"), numbers.get(f"{name}_right")
-    if isinstance(left, (int, float)) and isinstance(right, (int, float)):
-        return (left + right) / 2
-    return None
-
-
-def _by_seed(keys: Sequence[tuple[str, int]], values: ndarray) -> ndarray:
-    """Mean over points for every seed."""
-    seeds = np.array([seed for _, seed in keys])
-    return np.array([values[seeds == seed].mean() for seed in dict.fromkeys(seeds.tolist())])
-
-
-RESAMPLES = 2000
-
-
-def bootstrap_mean(values: ndarray, over: ndarray | None = None) -> dict[str, float | int] | None:
-    """Mean over scenes (or ratio of two means) and its 95 % bootstrap interval; None where no scene
-    has a value."""
-    there = ~np.isnan(values) if over is None else ~np.isnan(values + over)
-    count = int(there.sum())
+    mean, half, count = interval(values)
     if not count:
         return None
-    values = values[there]
-    drawn = np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
-    mean, means = values.mean(), values[drawn].mean(axis=1)
-    if over is not None:
-        over = over[there]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean, means = mean / over.mean(), means / over[drawn].mean(axis=1)
-        if not (np.isfinite(mean) and np.isfinite(means).all()):
-            return None
-    low, high = np.percentile(means, [2.5, 97.5])
-    return {"mean": float(mean), "low_95": float(low), "high_95": float(high), "scenes": count}
+    if not np.isfinite(half):
+        return Interval(float(mean), None, None, int(count))
+    return Interval(float(mean), float(mean - half), float(mean + half), int(count))
+
+
+def ratio_interval(numerators: ndarray, denominators: ndarray) -> Interval | None:
+    """The ratio of two means of paired values, both (observation,), and its interval.
+
+    Pairs with NaN are left out. None without a pair, and where the mean of the denominators is
+    zero. No interval where the denominators' mean does not differ from zero with 95 % confidence:
+    then it has no bound.
+
+    Source: E. C. Fieller, J. R. Stat. Soc. B 16 (1954) 175-185: the ratios r for which the mean of
+    numerator - r denominator does not differ from zero.
+    """
+    there = ~np.isnan(numerators + denominators)
+    x, y = numerators[there], denominators[there]
+    count = len(x)
+    if not count or y.mean() == 0:
+        return None
+    ratio = float(x.mean() / y.mean())
+    if count < 2:
+        return Interval(ratio, None, None, count)
+    covariance = np.cov(x, y) * student_quantile(count - 1) ** 2 / count
+    # a r^2 - 2 b r + c <= 0
+    a = y.mean() ** 2 - covariance[1, 1]
+    b = x.mean() * y.mean() - covariance[0, 1]
+    c = x.mean() ** 2 - covariance[0, 0]
+    if a <= 0:
+        return Interval(ratio, None, None, count)
+    root = np.sqrt(max(b**2 - a * c, 0.0))
+    return Interval(ratio, float((b - root) / a), float((b + root) / a), count)

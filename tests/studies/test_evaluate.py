@@ -16,7 +16,7 @@ from hasim.networks.precision import QuantisationSpec
 from hasim.networks.quantization.network import quantised
 from hasim.networks.weights_file import save
 from hasim.reporting import evaluation_tables
-from hasim.studies import evaluate, evaluation_scenes, statistics
+from hasim.studies import evaluate, evaluation_scenes
 from hasim.studies.evaluate import Contestant, contestants, judged
 from hasim.studies.results_table import Row
 
@@ -139,17 +139,6 @@ def test_a_scene_that_failed_is_left_out_for_all_who_are_compared_on_it() -> Non
     assert (paired["mean"], paired["scenes"]) == (-1.0, 2)
 
 
-def test_bootstrap_interval_is_that_of_the_normal_law_for_many_scenes() -> None:
-    values = np.random.default_rng(3).normal(10.0, 2.0, 400)
-    span = statistics.bootstrap_mean(values)
-    assert span is not None
-    half = 1.96 * values.std() / 20
-    # 2000 resamples place a percentile of 2.5 % within about 5 % of the half width.
-    assert span["low_95"] == pytest.approx(values.mean() - half, abs=0.1 * half)
-    assert span["high_95"] == pytest.approx(values.mean() + half, abs=0.1 * half)
-    assert statistics.bootstrap_mean(np.full(3, np.nan)) is None
-
-
 # --- contestants and runs -------------------------------------------------------------------------
 
 
@@ -223,3 +212,12 @@ def test_tables_for_people() -> None:
     _, lines = evaluation_tables.differences(told)
     assert lines[-1] == ["mn_tango, trained - mn_tango", "-1.0 [-1.0, -1.0]"]
     assert evaluation_tables.shares(told)[1][0][1].startswith("0.85 [")
+
+
+def test_one_scene_has_means_and_no_intervals() -> None:
+    told = judged([A, B], rows("mn_tango", "oracle", [5]) + rows("mn_tango", "trained", [4]))
+    records = [*told["scores"], *told["differences"], *told["share_of_oracle"]]
+    assert {(r["low_95"], r["high_95"], r["scenes"]) for r in records} == {(None, None, 1)}
+    shown = [evaluation_tables.outputs(told), evaluation_tables.differences(told)]
+    for _, lines in (*shown, evaluation_tables.shares(told)):
+        assert not any("[" in cell for line in lines for cell in line)

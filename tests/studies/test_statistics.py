@@ -1,102 +1,105 @@
-"""Differences seed for seed, and their intervals."""
+"""Intervals of means and of ratios: closed forms, and how often they hold the truth."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from scipy import stats
 
-from hasim.cli.app import app
-from hasim.studies import statistics
-from hasim.studies.results_table import Row, Sheet, Store
+from hasim.studies.statistics import Interval, interval, mean_interval, ratio_interval
 
-
-def _rows(offset: float, seeds=range(6), extra: dict | None = None) -> list[Row]:
-    rng = np.random.default_rng(3)
-    scenes = rng.normal(0, 5, 10)
-    return [
-        Row({"bits": bits}, seed, {"gain_db": scenes[seed] + offset * bits} | (extra or {}), True)
-        for bits in (1, 2)
-        for seed in seeds
-    ]
+COUNTS = (3, 6, 12, 60)
 
 
-def _sheet(rows) -> Sheet:
-    return Sheet({}, tuple(rows))
+def coverage(covered: np.ndarray) -> tuple[float, float]:
+    """Share of intervals that hold the truth, and four standard errors of it at 95 %."""
+    return float(np.mean(covered)), 4 * math.sqrt(0.95 * 0.05 / len(covered))
 
 
-def test_intervals_are_students():
-    """Against the closed form for n = 4: t(0.975, 3) = 3.182446."""
+def ratio_covers(draws: np.ndarray, truth: float) -> np.ndarray:
+    """Whether the intervals of the ratio of means of draws (draw, 2, observation) hold `truth`, of
+    those draws that have one."""
+    found = [ratio_interval(x, y) for x, y in draws]
+    given = [one for one in found if one.low is not None]
+    assert len(given) > 0.98 * len(found)
+    return np.array([one.low <= truth <= one.high for one in given])
+
+
+def paired(draws: int, count: int, seed: int = 1) -> np.ndarray:
+    """Improvements of about 4 and 5 dB on the same scenes: (draw, 2, scene), correlated."""
+    rng = np.random.default_rng(seed)
+    scene, own = rng.normal(0, 0.8, (draws, 1, count)), rng.normal(0, 0.4, (draws, 2, count))
+    return np.array([4.0, 5.0])[:, None] + scene + own
+
+
+def test_means_have_students_intervals():
+    """Against the closed form for n = 4, t(0.975, 3) = 3.182446, and against SciPy."""
     values = np.array([1.0, 2.0, 4.0, 5.0])
-    mean, half, count = statistics.interval(values)
+    mean, half, count = interval(values)
     assert (mean, count) == (3.0, 4)
     assert half == pytest.approx(3.1824463 * np.std(values, ddof=1) / 2, rel=1e-7)
-    mean, half, count = statistics.interval(np.array([[0.1, 0.1, 0.1], [7.0, np.nan, np.nan]]))
+    span = mean_interval(np.append(values, np.nan))
+    assert (span.low, span.high) == pytest.approx(
+        stats.t.interval(0.95, 3, loc=3.0, scale=stats.sem(values)), rel=1e-12
+    )
+    mean, half, count = interval(np.array([[0.1, 0.1, 0.1], [7.0, np.nan, np.nan]]))
     assert half.tolist() == [0.0, math.inf]
     assert count.tolist() == [3, 1]
 
 
-def test_intervals_hold_what_they_promise():
-    """95 % of 4000 intervals hold the true mean; three standard errors are 1 %."""
-    draws = np.random.default_rng(0).normal(2, 3, (4000, 5))
-    mean, half, _ = statistics.interval(draws)
-    assert np.mean(np.abs(mean - 2) <= half) == pytest.approx(0.95, abs=0.0105)
+@pytest.mark.parametrize("count", COUNTS)
+def test_intervals_of_means_hold_the_truth_in_95_of_100_cases(count):
+    draws = np.random.default_rng(count).normal(2, 3, (20_000, count))
+    mean, half, _ = interval(draws)
+    found, tolerance = coverage(np.abs(mean - 2) <= half)
+    assert found == pytest.approx(0.95, abs=tolerance)
 
 
-def test_pairing_sees_through_the_scenes():
-    found = statistics.compare(_sheet(_rows(0.0)), _sheet(_rows(0.1)), ["gain_db"])
-    assert [one.point for one in found] == ['{"bits":1}', '{"bits":2}', "all points"]
-    for one, difference in zip(found, (0.1, 0.2, 0.15), strict=True):
-        assert one.difference.mean == pytest.approx(difference)
-        assert one.difference.high - one.difference.low < 1e-9
-        assert one.clear
-        assert one.difference.count == 6
-        assert one.mean_b - one.mean_a == pytest.approx(difference)
+@pytest.mark.parametrize("count", COUNTS)
+def test_intervals_of_ratios_hold_the_truth_in_95_of_100_cases(count):
+    found, tolerance = coverage(ratio_covers(paired(2000, count), 4 / 5))
+    assert found == pytest.approx(0.95, abs=tolerance)
 
 
-def test_only_what_both_have_is_compared():
-    a, b = _sheet(_rows(0, range(4))), _sheet([*_rows(1, range(2, 6)), Row({"bits": 9}, 2)])
-    assert {one.difference.count for one in statistics.compare(a, b, ["gain_db"])} == {2}
-    with pytest.raises(ValueError, match="no point and seed are in both"):
-        statistics.compare(a, _sheet([Row({"bits": 7}, 0, {"gain_db": 1})]))
-    with pytest.raises(ValueError, match="gain: no such column"):
-        statistics.compare(a, b, ["gain"])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", COUNTS)
+def test_coverage_in_many_draws(count):
+    """Means to 0.1 %, ratios to 0.4 %."""
+    draws = np.random.default_rng(count).normal(2, 3, (800_000, count))
+    mean, half, _ = interval(draws)
+    found, tolerance = coverage(np.abs(mean - 2) <= half)
+    assert found == pytest.approx(0.95, abs=tolerance)
+    found, tolerance = coverage(ratio_covers(paired(50_000, count, seed=2), 4 / 5))
+    assert found == pytest.approx(0.95, abs=tolerance)
 
 
-def test_failed_rows_are_no_rows():
-    a = _sheet(_rows(0))
-    b = _sheet([*_rows(1)[1:], Row({"bits": 1}, 0, error="lost")])
-    assert [one.difference.count for one in statistics.compare(a, b, ["gain_db"])] == [5, 6, 6]
+def test_a_ratio_of_means_has_the_ends_at_which_the_difference_is_barely_clear():
+    """At an end r the Student interval of x - r y ends at zero."""
+    ((x, y),) = paired(1, 12)
+    span = ratio_interval(x, y)
+    assert span.mean == x.mean() / y.mean()
+    assert span.low < span.mean < span.high
+    for end, sign in ((span.low, 1), (span.high, -1)):
+        mean, half, _ = interval(x - end * y)
+        assert sign * mean == pytest.approx(half, rel=1e-9)
 
 
-def test_a_column_of_two_ears_is_their_mean():
-    rows = [Row({"kind": "x"}, 0, {"a_db_left": 1, "a_db_right": 4, "b_left": 1})]
-    assert statistics.column(rows, "a_db") == [2.5]
-    assert statistics.column(rows, "a_db_left") == [1]
-    assert statistics.column_names(rows) == ["a_db", "a_db_left", "a_db_right", "b_left"]
-    with pytest.raises(ValueError, match="did you mean 'b_left'"):
-        statistics.column(rows, "b_lefd")
+def test_values_in_proportion_have_a_ratio_without_width():
+    x = np.array([10.0, 11.0, 12.0])
+    span = ratio_interval(x, 2 * x)
+    assert (span.low, span.high) == pytest.approx((0.5, 0.5))
 
 
-def test_compare_from_the_command_line(tmp_path):
-    for name, offset in (("a", 0.0), ("b", 0.5)):
-        with Store(tmp_path / name, "identity", "{}") as table:
-            table.add(_rows(offset, extra={"latency_ms": 40.0}))
-
-    def hasim(*words):
-        return CliRunner().invoke(app, ["compare", str(tmp_path / "a"), *map(str, words)])
-
-    answer = hasim(tmp_path / "b", "--columns", "gain_db", "--csv", tmp_path / "numbers.csv")
-    assert answer.exit_code == 0
-    assert "all points" in answer.stdout
-    rows = list(csv.DictReader(io.StringIO((tmp_path / "numbers.csv").read_text())))
-    assert float(rows[0]["difference"]) == pytest.approx(0.5)
-    told = json.loads(hasim(tmp_path / "b", "--json").stdout)["differences"]
-    assert {one["column"] for one in told} == {"latency_ms"}  # of what is shown by default
-    assert hasim(tmp_path / "b", "--columns", "nothing").exit_code == 2
-    assert hasim(tmp_path / "none").exit_code == 4
+def test_no_interval_where_the_observations_are_too_few():
+    assert mean_interval(np.full(3, np.nan)) is None
+    assert mean_interval(np.array([1.9, np.nan])) == Interval(1.9, None, None, 1)
+    assert mean_interval(np.array([1.9])).text("+.1f") == "+1.9"
+    assert not mean_interval(np.array([1.9])).excludes_zero
+    assert ratio_interval(np.full(3, np.nan), np.ones(3)) is None
+    assert ratio_interval(np.array([1.0]), np.array([2.0])) == Interval(0.5, None, None, 1)
+    assert ratio_interval(np.array([1.0, 2.0]), np.array([1.0, -1.0])) is None
+    # The denominators may as well be zero, so the ratio has no bound.
+    unclear = ratio_interval(np.array([1.0, 2.0, 1.5]), np.array([1.0, -1.0, 0.5]))
+    assert (unclear.low, unclear.high) == (None, None)

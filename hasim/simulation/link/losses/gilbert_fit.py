@@ -8,9 +8,6 @@ from math import log, sqrt
 
 import numpy as np
 
-Z95 = 1.959963984540054
-"""97.5 % quantile of the standard normal distribution."""
-
 
 @dataclass(frozen=True)
 class Estimate:
@@ -56,7 +53,7 @@ def fit_gilbert(lost: Sequence[bool]) -> GilbertFit:
         raise ValueError(
             "the trace holds no whole burst between packets that arrived; record for longer"
         )
-    p, r = _wilson(begun, good), _wilson(ended, bad)
+    p, r = _share(begun, good), _share(ended, bad)
     odds = p.value / r.value
     spread = sqrt(sum(((log(e.high) - log(max(e.low, 1e-300))) / 2) ** 2 for e in (p, r)))
     low, high = odds * np.exp(-spread), odds * np.exp(spread)
@@ -73,12 +70,12 @@ def fit_gilbert(lost: Sequence[bool]) -> GilbertFit:
     )
 
 
-def _wilson(hits: int, trials: int) -> Estimate:
-    """A probability from `hits` of `trials` (Wilson 1927)."""
-    share, z2 = hits / trials, Z95**2
-    middle = (share + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = Z95 * sqrt(share * (1 - share) / trials + z2 / (4 * trials**2)) / (1 + z2 / trials)
-    return Estimate(share, max(0.0, middle - half), min(1.0, middle + half))
+def _share(hits: int, trials: int) -> Estimate:
+    """A probability from `hits` of `trials`."""
+    from scipy.stats import binomtest
+
+    bounds = binomtest(hits, trials).proportion_ci(0.95, method="wilson")
+    return Estimate(hits / trials, float(bounds.low), float(bounds.high))
 
 
 def _likelihood(hits: int, trials: int) -> float:
