@@ -45,8 +45,9 @@ def _prose(path: Path) -> str:
 
 
 @cache
-def _reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference", DOCS / "reference.py")
+def _program(name: str) -> ModuleType:
+    """A program of the docs as a module."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -74,7 +75,7 @@ def _anchors(path: Path) -> set[str]:
     """Headings as GitHub and MyST turn them into anchors."""
     text = re.sub(r"^(```+).*?^\1\s*$", "", path.read_text("utf-8"), flags=re.M | re.S)
     titles = re.findall(r"^#{1,4} +(.+?)\s*$", text, flags=re.MULTILINE)
-    return {_reference()._slug(title) for title in titles}
+    return {_program("reference")._slug(title) for title in titles}
 
 
 def _dead_links(path: Path) -> Iterator[str]:
@@ -171,7 +172,7 @@ def test_scenarios_in_the_text_are_scenarios():
 @pytest.mark.parametrize("name", ["scenario_reference.md", "command_line.md"])
 def test_pages_written_by_program_are_current(name):
     """Make them so with `python docs/reference.py`."""
-    page = _reference().PAGES[name]()
+    page = _program("reference").PAGES[name]()
     assert (DOCS / name).read_text(encoding="utf-8") == page
 
 
@@ -185,7 +186,7 @@ def test_the_reference_tells_bounds_units_and_kinds():
 
 def test_the_help_is_grouped_and_every_command_has_an_example():
     front_door: Any = typer.main.get_command(app)
-    reference = _reference()
+    reference = _program("reference")
     for name, command in front_door.commands.items():
         assert command.rich_help_panel, f"{name}: stands in no group"
         for full, one in reference._commands(f"hasim {name}", command):
@@ -274,3 +275,9 @@ def test_the_site_is_built_without_network_and_fetches_nothing(tmp_path):
     metrics = (site / "metrics.html").read_text(encoding="utf-8")
     assert metrics.count("<math") > 20
     assert not any("mathjax" in what.lower() for what in _fetched(metrics))
+
+
+def test_the_picture_of_the_packages_is_current():
+    """Make it so with `python docs/house.py`."""
+    house = _program("house")
+    assert house.PICTURE.read_text(encoding="utf-8") == house.svg()

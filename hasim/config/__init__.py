@@ -1,1 +1,1 @@
-"""How anything is said and kept: Specs, YAML, overrides, presets, files, caches."""
+"""Scenario files, presets, caches, files: how things are kept."""

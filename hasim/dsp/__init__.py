@@ -1,1 +1,1 @@
-"""Array functions without state: transforms, masks, covariances, filters."""
+"""Array functions without state: STFT, masks, covariances, filters."""

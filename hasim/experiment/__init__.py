@@ -1,1 +1,1 @@
-"""One run: scenario in, judged result out."""
+"""One run: a scenario in, a scored result out."""

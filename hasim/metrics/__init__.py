@@ -1,4 +1,4 @@
-"""How a run is scored: one file per metric, and the catalogue that lists them.
+"""How a run is scored: one file per metric, and their catalogue.
 
 Signals are (ear, sample), ear 0 = left, 1 = right. A number that does not exist is `Unscored` with
 the reason; nothing is clamped, and no NaN or infinity leaves this package.

@@ -1,4 +1,4 @@
-"""Shelf: the mask networks (torch), what they cost (no torch), and their weights.
+"""Mask networks: what they compute, weigh and cost.
 
 `cost` is plain arithmetic and imports no torch, so a node's program can ask it for every frame.
 `sn_dnn`, `mn_dnn` and `compact_mn_dnn` hold one network each; features are (batch, channel, frame,

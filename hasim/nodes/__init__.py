@@ -1,4 +1,4 @@
-"""The node algorithms.
+"""The algorithms of an ear, and what it gets of the other ear.
 
 Other packages add nodes by the entry-point group `hasim.nodes`.
 """

@@ -1,1 +1,4 @@
-"""What people look at: figures, tables, pages and traces, made from results and their folders."""
+"""What people look at: figures, tables, pages, traces.
+
+Read from results and their folders; nothing below imports this package.
+"""

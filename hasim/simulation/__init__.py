@@ -1,1 +1,1 @@
-"""The machine in time: programs in, timeline out."""
+"""The devices and the link in time: programs in, a timeline out."""

@@ -1,1 +1,1 @@
-"""Many runs: sweeps, evaluations, fronts, statistics."""
+"""Many runs: sweeps, searches, evaluations, fronts, statistics."""
