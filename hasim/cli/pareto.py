@@ -69,7 +69,7 @@ def pareto(
     if as_json:
         print_json(pareto_figure.to_dict(front) | {"files": [str(path) for path in paths]})
         return
-    for line in pareto_figure.in_lines(front):
+    for line in pareto_figure.summary_lines(front):
         typer.echo(line)
     for path in paths:
         typer.echo(str(path))

@@ -65,6 +65,22 @@ def apply(
     return root, problems
 
 
+def value_at(values: Any, path: str) -> Any:
+    """The value at a dotted path of plain mappings and lists; None where there is none.
+
+    >>> value_at({"scene": {"noises": [{"snr_db": 0}]}}, "scene.noises.0.snr_db")
+    0
+    """
+    for part in path.split("."):
+        if isinstance(values, Mapping):
+            values = values.get(part)
+        elif isinstance(values, list) and part.isdecimal() and int(part) < len(values):
+            values = values[int(part)]
+        else:
+            return None
+    return values
+
+
 class _Impossible(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)

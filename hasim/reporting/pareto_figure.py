@@ -1,4 +1,4 @@
-"""A front for people: figure, files, lines."""
+"""A Pareto front as a figure, as files and as lines of text."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+PAPER_COLOUR = "#CC79A7"
+
 
 def save(front: Front, folder: Path) -> list[Path]:
-    """Figure as PNG, SVG and PDF, and the numbers as CSV; the same front is the same bytes.
-
-    Files are called by the objectives.
-    """
+    """Write the figure as PNG, SVG and PDF, and the numbers as CSV, into files named after the
+    objectives; the same front gives the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     columns = [objective.column.rpartition(".")[2] for objective in front.objectives]
     name = "-".join(columns)
@@ -51,7 +51,7 @@ def save(front: Front, folder: Path) -> list[Path]:
 
 
 def to_dict(front: Front) -> dict[str, Any]:
-    """The front as an object for machines."""
+    """The front as an object for JSON."""
     return {
         "rule": front.rule,
         "points": len(front.settings),
@@ -72,15 +72,15 @@ def to_dict(front: Front) -> dict[str, Any]:
     }
 
 
-def in_lines(front: Front) -> Iterator[str]:
-    """The front for a reader: one line per point, the cheapest first, then what it amounts to."""
+def summary_lines(front: Front) -> Iterator[str]:
+    """One line per point of the front, the cheapest first; then the limits, and a summary."""
     members = np.flatnonzero(front.on_front)
     for number in members[np.argsort(front.means[members, 0], kind="stable")]:
         parts = []
         for column_number, objective in enumerate(front.objectives):
             half = front.half_within[number, column_number]
-            give = f" ± {half:.2g}" if 0 < half < np.inf else ""
-            parts.append(f"{objective.column} {front.means[number, column_number]:.4g}{give}")
+            interval = f" ± {half:.2g}" if 0 < half < np.inf else ""
+            parts.append(f"{objective.column} {front.means[number, column_number]:.4g}{interval}")
         notes = ["knee"] if number == front.knee else []
         notes += [] if front.feasible[number] else ["does not fit"]
         ends = f"  ({', '.join(notes)})" if notes else ""
@@ -88,8 +88,8 @@ def in_lines(front: Front) -> Iterator[str]:
     for objective, limits in zip(front.objectives, front.limits, strict=True):
         for limit in limits:
             yield f"limit of {objective.column}: {limit.value:g} ({limit.label})"
-    how = "paired differences over seeds" if front.rule == "paired" else "means alone"
-    text = f"{len(members)} of {len(front.settings)} points are not beaten (by {how}); "
+    criterion = "paired differences over seeds" if front.rule == "paired" else "means alone"
+    text = f"{len(members)} of {len(front.settings)} points are not beaten (by {criterion}); "
     text += f"hypervolume {front.hypervolume:.3f} of the box of all points"
     yield text + (f"; {front.left_out} points without values" if front.left_out else "")
 
@@ -123,15 +123,32 @@ def _yes(flag: Any) -> str:
 
 
 def draw(front: Front) -> Figure:
-    """All points of a sweep in two objectives; those with the best means joined, the beaten faint.
+    """All points of a sweep in two objectives: those with the best means joined, those that are
+    dominated faint.
 
     For one column of a two-column page (3.5 inches). Crosses do not fit their device or link; bars
-    are 95 % intervals over seeds, less what all points share. A third objective, or else a further
-    column, is the colour.
+    are 95 % intervals over seeds without what all points share. A third objective, or else a
+    further column, is the colour.
     """
     figure = new_figure(3.5, 3.1)
     axes = figure.add_subplot()
-    best, on = front.leading, front.on_front | front.leading
+    _draw_points(figure, axes, front)
+    _draw_published(axes, front)
+    _draw_limits(axes, front)
+    if front.knee is not None:
+        _draw_knee(axes, front, front.knee)
+    axes.set_xlabel(column_label(front.objectives[0].column), fontsize=8)
+    axes.set_ylabel(column_label(front.objectives[1].column), fontsize=8)
+    axes.tick_params(labelsize=7)
+    axes.grid(color="#e4e4e4", linewidth=0.5)
+    axes.set_axisbelow(True)
+    _draw_legend(figure, front)
+    return figure
+
+
+def _draw_points(figure: Figure, axes: Axes, front: Front) -> None:
+    """Dominated points first and faint, those with the best means last, with a colour bar."""
+    best, on_front = front.leading, front.on_front | front.leading
     x, y = front.means[:, 0], front.means[:, 1]
     if len(front.objectives) == 3:
         shade: ndarray | None = front.means[:, 2]
@@ -141,9 +158,14 @@ def draw(front: Front) -> Figure:
         order = np.flatnonzero(best)[np.lexsort((y[best], x[best]))]
         axes.plot(x[order], y[order], color=INK, linewidth=0.8, alpha=0.6, zorder=2.5)
     colours = np.zeros(len(x)) if shade is None else shade
-    ranged = colours[best | front.feasible]  # what overflows a link may be late beyond all measure
+    # Points that overload a link may be late without bound: they do not set the range of colours.
+    ranged = colours[best | front.feasible]
     half = np.where(np.isfinite(front.half_within), front.half_within, 0.0)
-    for shown, opacity, size in ((~on, 0.2, 12), (on & ~best, 0.6, 14), (best, 1.0, 28)):
+    for shown, opacity, size in (
+        (~on_front, 0.2, 12),
+        (on_front & ~best, 0.6, 14),
+        (best, 1.0, 28),
+    ):
         axes.errorbar(
             x[shown],
             y[shown],
@@ -176,8 +198,12 @@ def draw(front: Front) -> Figure:
         bar = figure.colorbar(drawn, ax=axes, pad=0.02, aspect=30, extend=beyond)
         bar.set_label(column_label(shaded), fontsize=7)
         bar.ax.tick_params(labelsize=7)
+
+
+def _draw_published(axes: Axes, front: Front) -> None:
+    """The paper's points, with their names towards the middle."""
     for point in front.published:
-        axes.plot(*point.values[:2], "D", markersize=4, color="#CC79A7", zorder=5)
+        axes.plot(*point.values[:2], "D", markersize=4, color=PAPER_COLOUR, zorder=5)
     for point in front.published:
         at = (point.values[0], point.values[1])
         on_left = at[0] < np.mean(axes.get_xlim())
@@ -189,29 +215,34 @@ def draw(front: Front) -> Figure:
             ha="left" if on_left else "right",
             fontsize=5,
         )
-    _draw_limits(axes, front)
-    if front.knee is not None:
-        axes.annotate(
-            f"knee: {point_label(front.settings[front.knee])}".replace(", ", "\n"),
-            (x[front.knee], y[front.knee]),
-            xytext=(12, -14 if front.objectives[1].maximize else 14),
-            textcoords="offset points",
-            va="top" if front.objectives[1].maximize else "bottom",
-            fontsize=6,
-            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": INK},
-            bbox={"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.5},
-            zorder=6,
-        )
-    axes.set_xlabel(column_label(front.objectives[0].column), fontsize=8)
-    axes.set_ylabel(column_label(front.objectives[1].column), fontsize=8)
-    axes.tick_params(labelsize=7)
-    axes.grid(color="#e4e4e4", linewidth=0.5)
-    axes.set_axisbelow(True)
+
+
+def _draw_knee(axes: Axes, front: Front, knee: int) -> None:
+    """The settings of the knee beside it."""
+    upwards = not front.objectives[1].maximize
+    axes.annotate(
+        f"knee: {point_label(front.settings[knee])}".replace(", ", "\n"),
+        (front.means[knee, 0], front.means[knee, 1]),
+        xytext=(12, 14 if upwards else -14),
+        textcoords="offset points",
+        va="bottom" if upwards else "top",
+        fontsize=6,
+        arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": INK},
+        bbox={"facecolor": "white", "alpha": 0.6, "edgecolor": "none", "pad": 0.5},
+        zorder=6,
+    )
+
+
+def _draw_legend(figure: Figure, front: Front) -> None:
+    """Only what is in the figure."""
+    best, on_front = front.leading, front.on_front | front.leading
     handles = [line_handle("o", INK, "best means")]
-    handles += [] if (on == best).all() else [line_handle("o", "#777777", "not clearly beaten")]
-    handles += [] if on.all() else [line_handle("o", "#d0d0d0", "beaten")]
+    handles += (
+        [] if (on_front == best).all() else [line_handle("o", "#777777", "not clearly beaten")]
+    )
+    handles += [] if on_front.all() else [line_handle("o", "#d0d0d0", "beaten")]
     handles += [] if front.feasible.all() else [line_handle("X", INK, "does not fit")]
-    handles += [line_handle("D", "#CC79A7", "paper, other data")] if front.published else []
+    handles += [line_handle("D", PAPER_COLOUR, "paper, other data")] if front.published else []
     for handle in handles:
         handle.set_markersize(4)
     figure.legend(
@@ -223,11 +254,10 @@ def draw(front: Front) -> Figure:
         handletextpad=0.1,
         columnspacing=0.8,
     )
-    return figure
 
 
 def _draw_limits(axes: Axes, front: Front) -> None:
-    """A dashed line where the devices or the link end, if that is anywhere near the points."""
+    """A dashed line at every limit that is near the points."""
     for number, limits in enumerate(front.limits[:2]):
         values = front.means[:, number]
         for limit in limits:

@@ -182,7 +182,7 @@ def plan(
 def applies(when: Mapping[str, JsonValue], settings: Settings, base: Mapping[str, Any]) -> bool:
     """Whether conditions hold at a point; `base` is the scenario without the settings."""
     for key, wanted in when.items():
-        value = settings[key] if key in settings else _at(base, key)
+        value = settings[key] if key in settings else overrides.value_at(base, key)
         if value not in (wanted if isinstance(wanted, list) else [wanted]):
             return False
     return True
@@ -320,18 +320,6 @@ def _name(file: Path) -> str:
 def _shape(spec: type[Spec]) -> Shape:
     schema = spec.model_json_schema()
     return Shape(schema, schema.get("$defs", {}))
-
-
-def _at(base: Any, key: str) -> Any:
-    """The value at a dotted path of plain values; None where there is none."""
-    for part in key.split("."):
-        if isinstance(base, dict):
-            base = base.get(part)
-        elif isinstance(base, list) and part.isdecimal() and int(part) < len(base):
-            base = base[int(part)]
-        else:
-            return None
-    return base
 
 
 def _tidy(number: float) -> int | float:

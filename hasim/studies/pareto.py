@@ -1,7 +1,8 @@
-"""The points that no other point beats: what a budget buys.
+"""Pareto fronts of sweeps: the points that no other point dominates.
 
-Objectives are columns of a sweep's table, to be small or to be large. Arrays are (point, objective)
-and (point, seed, objective). A point is beaten only where the differences, seed for seed, say so.
+Objectives are columns of a sweep's table, to be minimised or maximised. Arrays are (point,
+objective) and (point, seed, objective). Costs are objectives with the sign that makes smaller
+better. A point counts as dominated only where the differences, seed for seed, are significant.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy import ndarray
 
-from hasim.config import presets as preset_shelf
+from hasim.config import presets as device_presets
 from hasim.config.diagnostics import close_match
+from hasim.config.overrides import value_at
 from hasim.studies.columns import by_point, column, column_names
 from hasim.studies.results_table import Row, Sheet
 from hasim.studies.statistics import interval
@@ -29,7 +31,7 @@ LATENCY = "latency_ms"
 
 @dataclass(frozen=True)
 class Objective:
-    """A column, and which end of it is good."""
+    """A column to minimise or to maximise."""
 
     column: str
     maximize: bool = False
@@ -37,7 +39,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class Limit:
-    """A line that a device or a link draws: what the scenario has of an objective."""
+    """How much of an objective a device or a link has, for a line in the figure."""
 
     label: str
     value: float
@@ -54,26 +56,39 @@ class Published:
 
 @dataclass(frozen=True)
 class Front:
-    """All points of a sweep, and which of them are not beaten."""
+    """All points of a sweep, and which of them are not dominated."""
 
     objectives: tuple[Objective, ...]
     rule: Rule
     settings: tuple[Mapping[str, Any], ...]
-    means: ndarray  # (point, objective)
-    half: ndarray  # (point, objective): half the 95 % interval; infinite for a single seed
-    half_within: ndarray  # (point, objective): the same without what all points share by seed
-    seeds: ndarray  # (point)
-    feasible: ndarray  # (point): with every seed
-    leading: ndarray  # (point): not beaten as the means stand
-    on_front: ndarray  # (point): not beaten by the rule
-    beaten_by: ndarray  # (point): number of a point; -1 on the front
-    colour: ndarray | None  # (point): mean of a further column
+    """Of every point."""
+    means: ndarray
+    """(point, objective), over seeds."""
+    half: ndarray
+    """(point, objective): half the 95 % interval of the mean; infinite for a single seed."""
+    half_within: ndarray
+    """(point, objective): the same without the differences between seeds that all points share."""
+    seeds: ndarray
+    """(point,): how many have a value for every objective."""
+    feasible: ndarray
+    """(point,): whether the point fits its devices and link with every seed."""
+    leading: ndarray
+    """(point,): not dominated by the means alone."""
+    on_front: ndarray
+    """(point,): not dominated by the rule."""
+    beaten_by: ndarray
+    """(point,): number of a point that dominates it; -1 on the front."""
+    colour: ndarray | None
+    """(point,): mean of the column `colour_column`."""
     colour_column: str | None
     knee: int | None
+    """Number of a point."""
     hypervolume: float
-    limits: tuple[tuple[Limit, ...], ...]  # for each objective
+    limits: tuple[tuple[Limit, ...], ...]
+    """For each objective."""
     published: tuple[Published, ...]
-    left_out: int  # points without a value for every objective
+    left_out: int
+    """Number of points without a value for every objective."""
 
 
 def front(
@@ -87,18 +102,17 @@ def front(
 ) -> Front:
     """The front of a table in two or three objectives.
 
-    `rule` "paired": a point is beaten where another one is, seed for seed, no worse in any
-    objective and better in at least one, with 95 % confidence each; with a single seed, and for
-    "plain", where the means say so. `colour` is a further column; None: `latency_ms`, where the
-    table has it and it is no objective.
-
-    `presets` are devices and links whose limits are drawn beside the scenario's own.
+    `rule` "paired": a point is dominated where another one is, seed for seed, no worse in any
+    objective and better in at least one, with 95 % confidence each (`clearly_dominates`); "plain",
+    and with a single seed: where the means say so (`dominates`). `colour` is a further column;
+    None: `latency_ms`, where the table has it and it is no objective. `presets` are devices and
+    links whose limits are listed beside the scenario's own.
 
     Raises ValueError for an unknown column or preset, another number of objectives, or no points.
     """
-    shelves = [*preset_shelf.names("devices"), *preset_shelf.names("links")]
-    if unknown := [name for name in presets if name not in shelves]:
-        right = close_match(unknown[0], shelves) or f"there are: {', '.join(shelves)}"
+    known_presets = [*device_presets.names("devices"), *device_presets.names("links")]
+    if unknown := [name for name in presets if name not in known_presets]:
+        right = close_match(unknown[0], known_presets) or f"there are: {', '.join(known_presets)}"
         raise ValueError(f"{unknown[0]}: no preset of a device or a link; {right}")
     if not 2 <= len(objectives) <= 3:
         raise ValueError(f"objectives: must be two or three (got {len(objectives)})")
@@ -111,9 +125,9 @@ def front(
     table = np.array([column(rows, name) for name in columns]).T  # (row, column)
     seeds = sorted({row.seed for row in rows})
     values = np.full((len(points), len(seeds), len(columns)), np.nan)
-    place = {point: number for number, point in enumerate(points)}
+    number_of = {point: number for number, point in enumerate(points)}
     for row, numbers in zip(rows, table, strict=True):
-        values[place[row.key[0]], seeds.index(row.seed)] = numbers
+        values[number_of[row.key[0]], seeds.index(row.seed)] = numbers
     feasible = np.array([all(row.feasible for row in own) for own in points.values()], dtype=bool)
     known = ~np.isnan(values[..., : len(objectives)]).all(axis=1).any(axis=-1)
     kept = known & (feasible if feasible_only else True)
@@ -127,10 +141,10 @@ def front(
     signs = np.array([-1.0 if objective.maximize else 1.0 for objective in objectives])
     costs = signs * means[:, : len(objectives)]
     if rule == "plain" or len(seeds) == 1:
-        rule, beats = "plain", plainly_beats(costs)
+        rule, dominating = "plain", dominates(costs)
     else:
-        beats = clearly_beats(signs * values[..., : len(objectives)])
-    on_front = np.logical_not(beats.any(axis=0))
+        dominating = clearly_dominates(signs * values[..., : len(objectives)])
+    on_front = np.logical_not(dominating.any(axis=0))
     return Front(
         objectives=tuple(objectives),
         rule=rule,
@@ -140,9 +154,9 @@ def front(
         half_within=_half_within(values[..., : len(objectives)]),
         seeds=count[:, : len(objectives)].min(axis=-1),
         feasible=feasible[kept],
-        leading=np.logical_not(plainly_beats(costs).any(axis=0)),
+        leading=np.logical_not(dominates(costs).any(axis=0)),
         on_front=on_front,
-        beaten_by=_first_choice(beats, on_front),
+        beaten_by=_dominating_point(dominating, on_front),
         colour=means[:, -1] if colour else None,
         colour_column=colour,
         knee=knee(costs),
@@ -156,8 +170,8 @@ def front(
 
 
 def _half_within(values: ndarray) -> ndarray:
-    """Half the 95 % interval of (point, seed, objective) once every seed's mean over all points is
-    taken away: scenes differ, but all points hear the same ones.
+    """Half the 95 % interval of (point, seed, objective) after subtracting every seed's mean over
+    all points: scenes differ, but all points have the same ones.
 
     Source: D. Cousineau, Tutor. Quant. Methods Psychol. 1 (2005) 42-45, with the factor of R. D.
     Morey, ibid. 4 (2008) 61-64. Where a point lacks a seed, the plain interval.
@@ -180,10 +194,11 @@ def objective(text: str) -> Objective:
     return Objective(name, end == "max")
 
 
-def plainly_beats(costs: ndarray) -> ndarray:
-    """(point, point): the first is nowhere worse and somewhere better than the second.
+def dominates(costs: ndarray) -> ndarray:
+    """(point, point) from costs (point, objective): the first is nowhere worse and somewhere better
+    than the second.
 
-    >>> plainly_beats(np.array([[1, 1], [1, 2], [0, 3]])).any(axis=0)
+    >>> dominates(np.array([[1, 1], [1, 2], [0, 3]])).any(axis=0)
     array([False,  True, False])
     """
     nowhere_worse = np.ones((len(costs), len(costs)), dtype=bool)
@@ -194,30 +209,31 @@ def plainly_beats(costs: ndarray) -> ndarray:
     return nowhere_worse & somewhere_better
 
 
-def clearly_beats(costs: ndarray) -> ndarray:
-    """(point, point) from costs (point, seed, objective): seed for seed, the first is nowhere worse
-    and somewhere better than the second.
+def clearly_dominates(costs: ndarray) -> ndarray:
+    """(point, point) from costs (point, seed, objective): the first is nowhere worse and somewhere
+    better than the second by their paired differences over seeds.
 
-    Of every objective's paired difference the 95 % interval must not reach below zero, and one must
-    lie above it. Differences that are the same with every seed have no width. Without a seed in
-    common nothing is said. Intervals are not widened for the number of pairs.
+    The 95 % intervals of all objectives must not reach below zero, and one must lie above it.
+    Differences that are the same with every seed have intervals without width. Points without a
+    common seed do not dominate each other. Intervals are not corrected for the number of pairs.
     """
-    beats = np.zeros((len(costs), len(costs)), dtype=bool)
+    dominating = np.zeros((len(costs), len(costs)), dtype=bool)
     for number, own in enumerate(costs):
         mean, half, count = interval(costs - own, axis=1)
         low = np.where(count > 0, mean - half, -np.inf)
-        beats[number] = (low >= 0).all(axis=-1) & (low > 0).any(axis=-1)
-    return beats
+        dominating[number] = (low >= 0).all(axis=-1) & (low > 0).any(axis=-1)
+    return dominating
 
 
 def hypervolume(costs: ndarray) -> float:
-    """Share of the unit box that some point beats; costs (point, 2 or 3 objectives) from 0 to 1.
+    """Share of the unit box that is dominated; costs (point, 2 or 3 objectives) from 0 to 1.
 
     >>> hypervolume(np.array([[0.0, 0.5], [0.5, 0.0]]))
     0.75
     """
-    costs = costs[~plainly_beats(costs).any(axis=0)]
-    if costs.shape[1] == 3:  # slice by slice between the values of the last objective
+    costs = costs[~dominates(costs).any(axis=0)]
+    if costs.shape[1] == 3:
+        # slice by slice between the values of the last objective
         heights = [*np.unique(costs[:, 2]).tolist(), 1.0]
         return sum(
             (high - low) * hypervolume(costs[costs[:, 2] <= low, :2])
@@ -231,12 +247,12 @@ def hypervolume(costs: ndarray) -> float:
 
 
 def knee(costs: ndarray) -> int | None:
-    """The point of the front that lies farthest within the plane through the front's ends.
+    """The point of the front that lies farthest from the plane through the front's ends.
 
-    Costs (point, objective); each is counted from the front's best to its worst. None where the
+    Costs (point, objective), each scaled from the front's best to its worst value. None where the
     front has fewer than three points.
     """
-    members = np.flatnonzero(~plainly_beats(costs).any(axis=0))
+    members = np.flatnonzero(~dominates(costs).any(axis=0))
     shape = np.unique(costs[members], axis=0)
     if len(shape) < 3:
         return None
@@ -273,75 +289,88 @@ def published(columns: Sequence[str]) -> tuple[Published, ...]:
     return tuple(found)
 
 
-def _first_choice(beats: ndarray, on_front: ndarray) -> ndarray:
-    """For each point one that beats it, from the front where there is one; -1 for none."""
-    from_front = beats & on_front[:, None]
-    chosen = np.where(from_front.any(axis=0), from_front.argmax(axis=0), beats.argmax(axis=0))
-    return np.where(beats.any(axis=0), chosen, -1)
+def _dominating_point(dominating: ndarray, on_front: ndarray) -> ndarray:
+    """For each point one that dominates it, from the front where there is one; -1 for none."""
+    from_front = dominating & on_front[:, None]
+    chosen = np.where(from_front.any(axis=0), from_front.argmax(axis=0), dominating.argmax(axis=0))
+    return np.where(dominating.any(axis=0), chosen, -1)
 
 
 def _to_unit_box(costs: ndarray) -> ndarray:
-    """From the best to the worst value of all points, objective by objective."""
+    """Every objective scaled from the best (0) to the worst value (1) of all points."""
     best, worst = costs.min(axis=0), costs.max(axis=0)
     return (costs - best) / np.where(worst > best, worst - best, 1)
 
 
-_LIMITED = {
+_CAPACITIES: dict[str, tuple[Literal["devices", "links"], str, str]] = {
     "total_mmac_per_s": ("devices", "mmac_per_s.fp32", "fp32"),
     "network_mmac_per_s": ("devices", "mmac_per_s.int8", "int8"),
     "ram_kb": ("devices", "ram_kb", ""),
     "nvm_kb": ("devices", "nvm_kb", ""),
     "link_kbps": ("links", "rate_kbps", ""),
 }
+"""Column -> what has the capacity, its key there, and the precision it holds for."""
 
 
 def _limits(
     sheet: Sheet, column: str, settings: Sequence[Mapping[str, Any]], presets: Sequence[str]
 ) -> tuple[Limit, ...]:
-    """What devices and links have of an objective: the scenario's own, where no axis varies it,
-    and named presets'."""
+    """Capacities of devices and links for an objective: the scenario's own, where no axis varies
+    them, and those of presets."""
     if column.startswith("utilisation") or column == "airtime_share":
         return (Limit("all the time", 1.0),)
-    if column not in _LIMITED:
+    if column not in _CAPACITIES:
         return ()
-    shelf, key, precision = _LIMITED[column]
-    paths = ["devices.left", "devices.right"] if shelf == "devices" else ["link"]
-    varied = {axis for point in settings for axis in point}
-    found: dict[float, list[str]] = {}
-    for path in paths:
-        part = _at(sheet.base, path)
-        value = None if part is None else _at(part, key)
-        fixed = not any(_meet(f"{path}.{end}", axis) for end in (key, "preset") for axis in varied)
-        if value is not None and fixed:
-            found.setdefault(float(value), []).append(path.rpartition(".")[2])
-    words = {1: lambda ears: f"{ears[0]} device", 2: lambda ears: "device"}
-    limits = [
-        Limit("link" if shelf == "links" else words[len(ears)](ears), value)
-        for value, ears in found.items()
-    ]
-    for name in presets:
-        if name in preset_shelf.names(shelf):  # type: ignore[arg-type]
-            part = preset_shelf.values(shelf, name)  # type: ignore[arg-type]
-            value = _at(part, key) or _at(part, key.partition(".")[0]) or part.get("phy_kbps")
-            if isinstance(value, (int, float)):
-                limits.append(Limit(name, float(value)))
+    kind, key, precision = _CAPACITIES[column]
+    limits = [*_own_limits(sheet.base, kind, key, settings), *_preset_limits(kind, key, presets)]
     return tuple(
         Limit(f"{limit.label}, {precision}" if precision else limit.label, limit.value)
         for limit in limits
     )
 
 
-def _at(values: Any, path: str) -> Any:
-    """The value at a dotted path of mappings; None where there is none."""
-    for part in path.split("."):
-        values = values.get(part) if isinstance(values, Mapping) else None
-    return values
+def _own_limits(
+    base: Mapping[str, Any], kind: str, key: str, settings: Sequence[Mapping[str, Any]]
+) -> list[Limit]:
+    """Of the scenario; devices with the same capacity share one."""
+    paths = ["devices.left", "devices.right"] if kind == "devices" else ["link"]
+    varied = {axis for point in settings for axis in point}
+    found: dict[float, list[str]] = {}
+    for path in paths:
+        value = value_at(base, f"{path}.{key}")
+        fixed = not any(
+            _overlap(f"{path}.{end}", axis) for end in (key, "preset") for axis in varied
+        )
+        if value is not None and fixed:
+            found.setdefault(float(value), []).append(path.rpartition(".")[2])
+    if kind == "links":
+        return [Limit("link", value) for value in found]
+    return [
+        Limit("device" if len(ears) == 2 else f"{ears[0]} device", value)
+        for value, ears in found.items()
+    ]
 
 
-def _meet(path: str, key: str) -> bool:
-    """One of two dotted paths is the other, or leads to it; a `kind` changes its neighbours."""
-    key = key.removesuffix(".kind")
-    return path == key or path.startswith(f"{key}.") or key.startswith(f"{path}.")
+def _preset_limits(
+    kind: Literal["devices", "links"], key: str, presets: Sequence[str]
+) -> list[Limit]:
+    limits = []
+    for name in presets:
+        if name in device_presets.names(kind):
+            part = device_presets.values(kind, name)
+            # One number may stand for all precisions, and a PHY rate for a link's.
+            paths = (key, key.partition(".")[0], "phy_kbps")
+            value = next(filter(None, (value_at(part, path) for path in paths)), None)
+            if isinstance(value, (int, float)):
+                limits.append(Limit(name, float(value)))
+    return limits
+
+
+def _overlap(path: str, axis: str) -> bool:
+    """Whether an axis varies the value at a path: it is the path, lies on the way to it or below
+    it; a `kind` changes all keys beside it."""
+    axis = axis.removesuffix(".kind")
+    return path == axis or path.startswith(f"{axis}.") or axis.startswith(f"{path}.")
 
 
 def _is_number(text: str | None) -> bool:

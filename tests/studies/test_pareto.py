@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from hasim.cli.app import app
 from hasim.reporting import pareto_figure
 from hasim.studies import pareto, results_table
-from hasim.studies.pareto import Limit, Objective, clearly_beats, hypervolume, knee, plainly_beats
+from hasim.studies.pareto import Limit, Objective, clearly_dominates, dominates, hypervolume, knee
 from hasim.studies.results_table import Row, Sheet, Store
 
 COST, GAIN = Objective("cost_kb"), Objective("gain_db", maximize=True)
@@ -45,7 +45,7 @@ costs = arrays(float, st.tuples(st.integers(1, 12), st.integers(2, 3)), elements
 
 @given(costs)
 def test_beating_is_what_the_definition_says(costs):
-    beats = plainly_beats(costs)
+    beats = dominates(costs)
     for i, j in itertools.product(range(len(costs)), repeat=2):
         no_worse = all(a <= b for a, b in zip(costs[i], costs[j], strict=True))
         better = any(a < b for a, b in zip(costs[i], costs[j], strict=True))
@@ -103,7 +103,7 @@ def test_beaten_only_where_the_differences_say_so():
 
 @given(arrays(float, (6, 5, 2), elements=st.integers(-3, 3)))
 def test_what_is_clearly_beaten_is_beaten(values):
-    assert not (clearly_beats(values) & ~plainly_beats(values.mean(axis=1).round(12))).any()
+    assert not (clearly_dominates(values) & ~dominates(values.mean(axis=1).round(12))).any()
 
 
 def test_clear_differences_are_those_of_the_t_test():
@@ -114,7 +114,7 @@ def test_clear_differences_are_those_of_the_t_test():
         values = rng.normal(0, 1, (2, 6, 1)) + np.array([0.0, rng.normal()])[:, None, None]
         test = ttest_rel(values[1, :, 0], values[0, :, 0])
         clear = test.pvalue < 0.05 and test.statistic > 0
-        assert clearly_beats(values)[0, 1] == clear
+        assert clearly_dominates(values)[0, 1] == clear
 
 
 def test_one_seed_says_what_the_means_say():
@@ -183,7 +183,7 @@ def test_limits_of_presets():
         (Limit("class-apollo510-lp", 2458),),
         (Limit("class-apollo510-lp, fp32", 32),),
     )
-    assert "limit of ram_kb: 2458 (class-apollo510-lp)" in list(pareto_figure.in_lines(found))
+    assert "limit of ram_kb: 2458 (class-apollo510-lp)" in list(pareto_figure.summary_lines(found))
     with pytest.raises(ValueError, match="did you mean 'class-apollo510-lp'"):
         pareto.front(Sheet({}, rows), goals, presets=["class-apollo510-hp"])
 
@@ -310,7 +310,7 @@ def test_pareto_from_the_command_line(table):
 def test_a_large_front_is_quick():
     points = np.random.default_rng(0).random((5000, 2))
     began = time.process_time()
-    plainly_beats(points)
+    dominates(points)
     spent_s = time.process_time() - began
     print(f"\n{spent_s:.2f} s for 5000 points")
     assert spent_s < 1
