@@ -39,6 +39,7 @@ LIBRARIES = {
     "typer": {"cli"},
     "jinja2": {"reporting"},
     "matplotlib": {"reporting"},
+    "PIL": {"reporting"},
     "rich": {"cli", "experiment", "reporting"},
     "distributed": {"studies"},
     "optuna": {"studies"},

@@ -6,8 +6,7 @@ Waveforms are (sample). The player's script draws the axes; a picture holds noth
 from __future__ import annotations
 
 import base64
-import struct
-import zlib
+import io
 
 import numpy as np
 from numpy import ndarray
@@ -17,7 +16,8 @@ from hasim.acoustics.audio_file import wav_bytes
 LEVELS = 48
 COLUMNS = 600
 COLOURS = ("#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#fde725")
-"""From quiet to loud, told apart by every reader and in print (viridis, van der Walt and Smith)."""
+"""From quiet to loud: viridis by van der Walt and Smith, which all readers can tell apart, in print
+as well."""
 
 
 def wav_uri(waveforms: ndarray, sample_rate_hz: int) -> str:
@@ -26,7 +26,7 @@ def wav_uri(waveforms: ndarray, sample_rate_hz: int) -> str:
 
 
 def spectrogram_uri(levels_db: ndarray, range_db: float) -> str:
-    """(bin, column) in dB, 0 the loudest that is told apart, as a PNG with the high bins on top.
+    """Levels (bin, column) in dB as a PNG with the high bins on top; from 0 dB on all is brightest.
 
     Neighbouring bins and columns share a pixel, which is as bright as the loudest of them.
     """
@@ -46,17 +46,15 @@ def uri(kind: str, content: bytes) -> str:
 
 
 def _png(numbers: ndarray) -> bytes:
-    """Numbers of colours (row, column) as a PNG file (RFC 2083: signature and four chunks)."""
+    """Numbers of colours (row, column) as a PNG file with a palette, 8 bits per pixel."""
+    from PIL import Image
+
     rows, columns = numbers.shape
-    header = struct.pack(">IIBBBBB", columns, rows, 8, 3, 0, 0, 0)  # 8 bits per pixel, palette
-    unfiltered = np.pad(numbers, ((0, 0), (1, 0))).tobytes()  # every row begins with its filter, 0
-    chunks = {b"IHDR": header, b"PLTE": _palette(), b"IDAT": zlib.compress(unfiltered, 9)}
-    packed = b"".join(_chunk(name, data) for name, data in [*chunks.items(), (b"IEND", b"")])
-    return b"\x89PNG\r\n\x1a\n" + packed
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    image = Image.frombytes("P", (columns, rows), numbers.tobytes())
+    image.putpalette(_palette())
+    content = io.BytesIO()
+    image.save(content, "PNG", compress_level=9)
+    return content.getvalue()
 
 
 def _palette() -> bytes:
