@@ -1,4 +1,4 @@
-"""Talkers and noises as signals: files, bundled recordings, and noise made from statistics.
+"""Talkers and noises as signals: files, bundled recordings, and synthetic noise.
 
 Signals are (sample,), float64.
 """
@@ -68,7 +68,7 @@ class SpeechShapedNoise(Spec):
 
 
 class Babble(Spec):
-    """Several talkers at once from one direction, each from its own random place."""
+    """Several talkers at once from one direction, each recording from a random start."""
 
     kind: Literal["babble"] = "babble"
     talkers: int = Field(6, ge=2, le=32)
@@ -98,10 +98,10 @@ SourceSpec = Annotated[
 def render(
     spec: SourceSpec, samples: int, sample_rate_hz: int, rng: np.random.Generator
 ) -> ndarray:
-    """Make `samples` samples of a source, float64 (sample,), with an `active_level` of 1.
+    """`samples` samples of a source, float64 (sample,), scaled to an `active_level` of 1.
 
-    Recordings that are too short go round, with a cross-fade of 20 ms at the seam. The same state
-    of `rng` gives the same bytes.
+    Recordings that are too short are repeated, with a cross-fade of 20 ms. The same state of `rng`
+    gives the same bytes.
 
     Raises:
         InputError: a file cannot be used, or is silent where it is needed.
@@ -179,7 +179,7 @@ def _excerpt(
     if start is None and len(signal) >= samples:
         start = int(rng.integers(len(signal) - samples + 1))
     if start is None or start + samples > len(signal):
-        signal = _endless(signal, sample_rate_hz // 50)
+        signal = _periodic(signal, sample_rate_hz // 50)
         start = int(rng.integers(len(signal))) if start is None else start
     excerpt = np.take(signal, np.arange(start, start + samples), mode="wrap")
     if not excerpt.any():
@@ -190,14 +190,14 @@ def _excerpt(
     return excerpt
 
 
-def _endless(signal: ndarray, fade: int) -> ndarray:
-    """One turn of a signal that goes round: its last `fade` samples fade into its first ones."""
+def _periodic(signal: ndarray, fade: int) -> ndarray:
+    """One period of a signal that repeats: its last `fade` samples fade into its first ones."""
     fade = min(fade, len(signal) // 2)
-    turn = signal[: len(signal) - fade].copy()
+    period = signal[: len(signal) - fade].copy()
     # Power-complementary: end and beginning of a recording are not correlated.
     angle = np.pi / 2 * (np.arange(fade) + 0.5) / max(fade, 1)
-    turn[:fade] = np.sin(angle) * turn[:fade] + np.cos(angle) * signal[len(turn) :]
-    return turn
+    period[:fade] = np.sin(angle) * period[:fade] + np.cos(angle) * signal[len(period) :]
+    return period
 
 
 def _babble(spec: Babble, samples: int, sample_rate_hz: int, rng: np.random.Generator) -> ndarray:

@@ -1,6 +1,6 @@
-"""Arrays that were expensive to compute, kept on disk under the hash of everything they depend on.
+"""Arrays that were expensive to compute, kept on disk under the hash of all that they depend on.
 
-A key names the inputs and whatever computes the result from them.
+A key names the inputs and the code that computes the result from them.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ from numpy import ndarray
 from hasim.config.files import whole_file
 
 MAX_BYTES = 10**9
-"""Above this, the files that have not been used for longest go."""
+"""Size of a folder; above it, the files that were not used for longest are deleted."""
 
 Arrays = dict[str, ndarray]
 
 
 def fetch(key: Any, compute: Callable[[], Arrays], folder: Path | None = None) -> Arrays:
-    """The arrays stored under `key` (anything that JSON can say), or else what `compute` returns.
+    """The arrays stored under `key`, or else what `compute` returns; `key` is a value of JSON.
 
-    `folder` None: the user's cache folder. A file that is damaged is computed again; a folder that
-    cannot be written is as good as an empty one. Several processes may ask for the same key at
-    once: a file appears whole or not at all.
+    `folder` None: the user's cache folder. What a damaged file holds is computed again; in a folder
+    that cannot be written nothing is kept. Several processes may ask for the same key at once.
     """
     folder = default_folder() if folder is None else folder
     path = folder / f"{content_hash(key)}.npz"
@@ -44,7 +43,7 @@ def fetch(key: Any, compute: Callable[[], Arrays], folder: Path | None = None) -
 
 
 def default_folder() -> Path:
-    """Where the operating system wants caches of this user."""
+    """Where the operating system keeps caches of this user."""
     from platformdirs import user_cache_path
 
     return user_cache_path("hasim", appauthor=False)
@@ -57,7 +56,7 @@ def content_hash(key: Any) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of what a file contains: the way to name a file in a key."""
+    """SHA-256 of the contents of a file, by which a key names it."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -72,26 +71,29 @@ def _read(path: Path) -> Arrays | None:
             arrays = dict(file)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError):
         return None
+    # the age of a file is the time since it was last used
     with suppress(OSError):
-        os.utime(path)  # the age of a file is the time since it was last used
+        os.utime(path)
     return arrays
 
 
 def _write(path: Path, arrays: Arrays) -> None:
-    # A cache that cannot be written does without.
+    # Where nothing can be written, nothing is kept.
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Waiting for the disk takes longer than many a result; `_read` finds what a power cut
-        # leaves of it.
+        # Waiting for the disk would take longer than many results take; `_read` finds files that
+        # a power cut damaged.
         with whole_file(path, durable=False) as unfinished:
             np.savez(unfinished, allow_pickle=False, **arrays)
         _make_room(path.parent)
 
 
 def _make_room(folder: Path) -> None:
+    """Delete what was not used for longest while the folder is larger than `MAX_BYTES`."""
     files = []
     for entry in os.scandir(folder):
-        with suppress(FileNotFoundError):  # another process makes room too
+        # another process may delete it at the same time
+        with suppress(FileNotFoundError):
             if entry.name.endswith(".npz"):
                 status = entry.stat()
                 files.append((status.st_mtime_ns, status.st_size, entry.path))

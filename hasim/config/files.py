@@ -97,8 +97,9 @@ def _unique() -> str:
 
 def _flush(path: Path) -> None:
     """Wait until a file or folder is on the disk."""
+    # Windows cannot open folders.
     if path.is_dir() and os.name != "posix":
-        return  # folders cannot be opened elsewhere
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

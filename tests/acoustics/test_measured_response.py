@@ -67,7 +67,7 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected 4 channels .* found 2"):
         read(tmp_path / "stereo.wav", AHEAD, RATE_HZ)
     soundfile.write(tmp_path / "long.flac", np.zeros((21 * RATE_HZ, 4)), RATE_HZ)
-    with pytest.raises(LimitError, match="21 s of response, the limit is 20 s"):
+    with pytest.raises(LimitError, match="21 s of sound, the limit is 20 s"):
         read(tmp_path / "long.flac", AHEAD, RATE_HZ)
     with pytest.raises(InputError, match="expected an audio file, found nothing"):
         read(tmp_path / "none.wav", AHEAD, RATE_HZ)

@@ -29,7 +29,8 @@ from hasim.dsp.stft import SAMPLE_RATE_HZ
 
 FORMAT_VERSION = 1
 SHARD_SCENES = 8
-NOISE_AZIMUTHS_DEG = (-45.0, -90.0, None)  # None: anywhere on the right
+NOISE_AZIMUTHS_DEG = (-45.0, -90.0, None)
+"""Means, of one noise each; None: anywhere on the right."""
 
 
 class BankSpec(Spec):
@@ -48,7 +49,7 @@ class BankSpec(Spec):
     noise_spread_deg: float = Field(5.0, ge=0, le=45)
     """Standard deviation of the noises' azimuths around 45 and 90 degrees."""
     taps: int = Field(8192, ge=256)
-    """Responses end after so many samples."""
+    """Length of the responses in samples."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,16 @@ class Bank:
     """A training set in memory. Recordings are stretches `start, stop` of one long signal."""
 
     spec: BankSpec
-    speech: ndarray  # int16 (sample)
-    noise: ndarray  # int16 (sample)
-    speech_files: ndarray  # (file, 2): start, stop
-    noise_files: ndarray  # (file, 2)
-    responses: tuple[ndarray, ...]  # per shard float16 (scene, source, ear, mic, tap)
+    speech: ndarray
+    """int16 (sample,)"""
+    noise: ndarray
+    """int16 (sample,)"""
+    speech_files: ndarray
+    """(file, 2): start and stop in `speech`."""
+    noise_files: ndarray
+    """(file, 2): start and stop in `noise`."""
+    responses: tuple[ndarray, ...]
+    """Of `SHARD_SCENES` scenes each, float16 (scene, source, ear, mic, tap)."""
 
     def response(self, scene: int, source: int) -> ndarray:
         """From one source of a scene to the microphones, float16 (ear, mic, tap)."""
@@ -186,7 +192,8 @@ def draw_responses(spec: BankSpec, scene: int) -> ndarray:
             continue
         try:
             full = [room.response(place, ears, p, SAMPLE_RATE_HZ).full for p in places_m]
-        except ValueError:  # walls cannot absorb enough for so short a reverberation time
+        except ValueError:
+            # walls cannot absorb enough for this reverberation time
             continue
         responses = np.zeros((len(full), 2, 2, spec.taps))
         for source, response in enumerate(full):
