@@ -18,6 +18,7 @@ SAID = {
     "own_codec": "<RunResult",
     "own_head": "sofa <RunResult",
     "own_link": "<RunResult",
+    "own_metric": "dB at the left ear",
     "own_node": "<RunResult",
     "own_room": "T60 measured",
     "time_alone": "played",

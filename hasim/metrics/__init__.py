@@ -6,7 +6,7 @@ the reason; nothing is clamped, and no NaN or infinity leaves this package.
 
 from __future__ import annotations
 
-from hasim.metrics.catalogue import Metric, Quantity, register
+from hasim.metrics.catalogue import Metric, Quantity, register, unregister
 from hasim.metrics.signals import Score, Scores, Signals, Unscored
 
-__all__ = ["Metric", "Quantity", "Score", "Scores", "Signals", "Unscored", "register"]
+__all__ = ["Metric", "Quantity", "Score", "Scores", "Signals", "Unscored", "register", "unregister"]

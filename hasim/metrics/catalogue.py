@@ -192,6 +192,11 @@ def register(metric: Metric) -> None:
     _registered[_own_name(metric)] = metric
 
 
+def unregister(name: str) -> None:
+    """Forget a registered metric; KeyError where there is none of this name."""
+    del _registered[name]
+
+
 def metrics() -> dict[str, Metric]:
     """All metrics by their name: those of hasim, of other packages, and registered ones."""
     known = {metric.name: metric for metric in BUILT_IN}
