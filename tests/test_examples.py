@@ -16,6 +16,7 @@ PLUG_IN = ROOT / "examples" / "plug_in"
 SAID = {
     "cost_of_loss": "100%",
     "own_codec": "<RunResult",
+    "own_device": "True",
     "own_head": "sofa <RunResult",
     "own_link": "<RunResult",
     "own_metric": "dB at the left ear",

@@ -21,7 +21,9 @@ def fit(
         Path | None,
         typer.Argument(metavar="FILE", help="Scenario.", show_default="hasim's defaults"),
     ] = None,
-    devices: Annotated[str, typer.Option(metavar="NAMES", help="Presets, or all.")] = "all",
+    devices: Annotated[
+        str, typer.Option(metavar="NAMES", help="Presets, paths of preset files, or all.")
+    ] = "all",
     algorithms: Annotated[str, typer.Option(metavar="NAMES", help="Names, or all.")] = "all",
     as_json: Json = False,
 ) -> None:

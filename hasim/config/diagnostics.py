@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hasim.config.similar import close_match
 from hasim.config.yaml_reader import Place, Problem, YamlNode, printable, shortened
 
 
@@ -84,14 +85,6 @@ class Shape:
         if kinds:
             return f"a mapping with kind {_either(map(repr, kinds))}"
         return _either(dict.fromkeys(_in_words(shape.schema) for shape in self.alternatives()))
-
-
-def close_match(word: str, words: Sequence[str]) -> str:
-    """`did you mean ...?` where one of `words` is close, else nothing."""
-    from difflib import get_close_matches
-
-    matches = get_close_matches(word[:64], words, n=1)
-    return f"did you mean {matches[0]!r}?" if matches else ""
 
 
 def find(root: YamlNode, path: Sequence[str]) -> tuple[YamlNode, int]:
@@ -238,6 +231,8 @@ def _in_words(schema: dict[str, Any]) -> str:
             return "a whole number" + _bounds(schema)
         case "number":
             return "a number" + _bounds(schema)
+        case "string" if schema.get("format") == "path" and "pattern" in schema:
+            return "the path of a YAML file"
         case "string" if "pattern" in schema:
             return f"text that matches {schema['pattern']}"
         case "string":

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from hasim.config.diagnostics import Shape, close_match, entry_number
-from hasim.config.presets import expanded, named_in
+from hasim.config.presets import expand, names_preset
 from hasim.config.yaml_reader import Place, Problem, YamlNode, node_of, read, shortened
 
 
@@ -52,14 +53,23 @@ def parse(
 
 
 def apply(
-    root: YamlNode, shape: Shape, settings: Iterable[Override]
+    root: YamlNode, shape: Shape, settings: Iterable[Override], folder: Path | None = None
 ) -> tuple[YamlNode, list[Problem]]:
-    """`root` with the settings made; `root` itself stays as it is."""
-    problems = []
+    """`root` with the settings made, and what was wrong with them; `root` itself stays as it is.
+
+    Paths of presets start at `folder` (None: the working directory).
+    """
+    problems: list[Problem] = []
     order = {"preset": 0, "kind": 1}
     for path, value in sorted(settings, key=lambda item: (len(item[0]), order.get(item[0][-1], 2))):
+        if path[-1] == "preset" and names_preset(value):
+            # starts afresh: the whole mapping is replaced
+            path = path[:-1]
+            value = YamlNode({"preset": value}, value.place, keys={"preset": value.place})
+        filled, wrong = expand(value, folder, path)
+        problems += wrong
         try:
-            root = _set(root, shape, path, 0, expanded(value))
+            root = _set(root, shape, path, 0, filled)
         except _Impossible as impossible:
             problems.append(impossible.problem)
     return root, problems
@@ -98,10 +108,6 @@ def _set(
         return _set_entry(node, shape, path, depth, value)
     if not isinstance(node.value, dict):
         raise _impossible(path[:depth], value, "a single value, it has no keys", node.printed())
-    if part == "preset" and depth == len(path) - 1:
-        afresh = YamlNode({"preset": value}, node.place, keys={"preset": value.place})
-        if named_in(afresh) is not None:
-            return expanded(afresh)
     if part == "kind" and depth == len(path) - 1:
         return _set_kind(node, shape, value)
     shape = _chosen(node, shape)

@@ -7,10 +7,14 @@ values (aliases counted as often as they are used), and where it carries explici
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
+
+from hasim.config.similar import similar_file
 
 MAX_BYTES = 256 * 1024
 MAX_LEVELS = 32
@@ -121,6 +125,29 @@ def read(text: str, file: str, with_lines: bool = True) -> Document:
         wrong = "not valid YAML: an escape that stands for no character"
         return Document(None, [*reader.problems, Problem(Place(file), "", wrong)], [])
     return Document(root, reader.problems, reader.warnings)
+
+
+def read_file(file: str | os.PathLike[str]) -> Document:
+    """Read a file as one YAML document, at most one byte over the limit of it. Never raises."""
+    name = os.fspath(file)
+    try:
+        with open(name, "rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+        return read(data.decode("utf-8-sig"), name)
+    except UnicodeDecodeError as error:
+        if len(data) > MAX_BYTES:
+            # cut within a character; refused for its size
+            return read(" " * len(data), name)
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        place = Place(name, line, column)
+        return Document(None, [Problem(place, "", "not UTF-8 text", None, "save it as UTF-8")], [])
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        hint = similar_file(Path(name))
+        return Document(
+            None, [Problem(Place(name), "", f"cannot be read: {reason}", None, hint)], []
+        )
 
 
 def write(value: Any) -> str:

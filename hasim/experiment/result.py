@@ -15,7 +15,7 @@ from numpy import ndarray
 from hasim.acoustics.scene import Scene
 from hasim.config.ears import EARS
 from hasim.experiment.scenario import Scenario
-from hasim.simulation.device.provenance import doubts
+from hasim.simulation.device.provenance import warnings_about
 from hasim.simulation.feasibility import Verdict
 from hasim.simulation.latency import Fitting, Latency, band
 from hasim.simulation.timeline import Timeline
@@ -97,7 +97,7 @@ def warnings(result: RunResult) -> list[str]:
     return [
         f"{ear}: {doubt}"
         for ear in EARS
-        for doubt in doubts(getattr(scenario.devices, ear), program)
+        for doubt in warnings_about(getattr(scenario.devices, ear), program)
     ]
 
 

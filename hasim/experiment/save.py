@@ -69,7 +69,7 @@ def _origins(scenario: Scenario) -> dict[str, Any]:
         if device.power is not None and device.power.radio is not None:
             origins[ear]["radio"] = presets.origin(device.power.radio)
     for name, part in (("link", link), ("loss", link.loss)):
-        if isinstance(part, presets.FromShelf):
+        if isinstance(part, presets.FromPreset):
             origins[name] = presets.origin(part)
     return origins
 

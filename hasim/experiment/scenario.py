@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -22,13 +22,12 @@ from hasim.config.diagnostics import (
     ScenarioError,
     ScenarioWarning,
     Shape,
-    close_match,
-    find,
     problems_of,
 )
-from hasim.config.presets import expanded
+from hasim.config.paths import missing_files, rooted
+from hasim.config.presets import expand
 from hasim.config.spec import Spec, described_fields
-from hasim.config.yaml_reader import MAX_BYTES, Place, Problem, YamlNode, node_of, read, write
+from hasim.config.yaml_reader import Place, Problem, YamlNode, node_of, read_file, write
 from hasim.dsp.stft import FrontEndSpec
 from hasim.metrics.catalogue import MetricName
 from hasim.metrics.scoring import ScoringSpec
@@ -129,7 +128,7 @@ def load(
         ScenarioError: all mistakes in the file and the overrides.
     """
     file = os.fspath(path)
-    document = read(_text(file), file)
+    document = read_file(file)
     for warning in document.warnings:
         warnings.warn(str(warning), ScenarioWarning, stacklevel=2)
     settings, problems = settings_from_outside.parse(overrides, Place("--set"))
@@ -137,9 +136,9 @@ def load(
         raise ScenarioError([*document.problems, *problems])
     root = document.root if document.root.value is not None else YamlNode({}, document.root.place)
     _refuse_other_versions(root)
-    root, unset = _with_settings(expanded(root), settings)
     folder = Path(os.path.abspath(file)).parent
-    return _scenario(root, [*document.problems, *problems, *unset], folder)
+    root, wrong = _filled(root, settings, folder)
+    return _scenario(root, [*document.problems, *problems, *wrong], folder)
 
 
 def from_mapping(mapping: Mapping[str, Any]) -> Scenario:
@@ -168,8 +167,8 @@ def replace(scenario: Scenario | Mapping[str, Any], changes: Mapping[str, Any]) 
         raise ScenarioError([Problem(Place(), "", str(error))]) from error
     settings, problems = settings_from_outside.parse(changes, Place())
     _refuse_other_versions(root)
-    root, unset = _with_settings(expanded(root), settings)
-    return _scenario(root, [*problems, *unset], None)
+    root, wrong = _filled(root, settings, None)
+    return _scenario(root, [*problems, *wrong], None)
 
 
 def with_parts(
@@ -258,11 +257,16 @@ class _AnyOfKinds(GenerateJsonSchema):
         return {"anyOf" if key == "oneOf" else key: value for key, value in generated.items()}
 
 
-def _with_settings(
-    root: YamlNode, settings: Sequence[settings_from_outside.Override]
+def _filled(
+    root: YamlNode, settings: Sequence[settings_from_outside.Override], folder: Path | None
 ) -> tuple[YamlNode, list[Problem]]:
-    """The file's values with others set; the JSON Schema is made only where there are any."""
-    return settings_from_outside.apply(root, _shape(), settings) if settings else (root, [])
+    """The file's values with those of its presets, and with others set; paths start at `folder`."""
+    root, problems = expand(root, folder)
+    if not settings:
+        return root, problems
+    # The JSON Schema is made only where there are settings.
+    root, wrong = settings_from_outside.apply(root, _shape(), settings, folder)
+    return root, problems + wrong
 
 
 def _shape() -> Shape:
@@ -270,36 +274,17 @@ def _shape() -> Shape:
     return Shape(schema, schema["$defs"])
 
 
-def _text(file: str) -> str:
-    """Text of a file, no more than the first byte over the limit."""
-    place = Place(file)
-    try:
-        with open(file, "rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if len(data) > MAX_BYTES:
-            return " " * len(data)  # cut within a character; refused for its size
-        line = data.count(b"\n", 0, error.start) + 1
-        column = error.start - data.rfind(b"\n", 0, error.start)
-        problem = Problem(Place(file, line, column), "", "not UTF-8 text", None, "save it as UTF-8")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        problem = Problem(place, "", f"cannot be read: {reason}", None, _similar_file(Path(file)))
-    raise ScenarioError([problem])
-
-
 def _scenario(root: YamlNode, problems: list[Problem], folder: Path | None) -> Scenario:
     """Validate, and let relative paths start at `folder`."""
     scenario = None
     try:
-        # Strict JSON: numbers are no text and no booleans, lists are tuples text is paths.
+        # Strict JSON: text is no number, but lists become tuples and text becomes paths.
         scenario = Scenario.model_validate_json(json.dumps(root.plain()), strict=True)
     except ValidationError as error:
         problems = problems + problems_of(error.errors(include_url=False), root, _shape())
     if scenario is not None and folder is not None:
-        scenario = _rooted(scenario, folder)
-        problems = problems + list(_missing_files(scenario, root))
+        scenario = rooted(scenario, folder, root)
+        problems = problems + list(missing_files(scenario, root))
     if scenario is None or problems:
         raise ScenarioError(sorted(problems, key=lambda problem: _reading_order(problem.place)))
     return scenario
@@ -321,43 +306,3 @@ def _refuse_other_versions(root: YamlNode) -> None:
 
 def _reading_order(place: Place) -> tuple[bool, Place]:
     return place.line == 0, place
-
-
-def _rooted(value: Any, folder: Path) -> Any:
-    """A value with its relative paths below `folder`."""
-    if isinstance(value, Path):
-        return Path(os.path.normpath(folder / value))
-    if isinstance(value, tuple):
-        return tuple(_rooted(item, folder) for item in value)
-    if isinstance(value, Spec):
-        rooted = {name: _rooted(getattr(value, name), folder) for name in type(value).model_fields}
-        changed = {name: new for name, new in rooted.items() if new != getattr(value, name)}
-        return value.model_copy(update=changed) if changed else value
-    return value
-
-
-def _missing_files(scenario: Scenario, root: YamlNode) -> Iterator[Problem]:
-    for key, path in _paths(scenario, ()):
-        is_folder_of_weights = key[-1] == "weights" and path.is_dir()
-        if not path.is_file() and not is_folder_of_weights:
-            node, _ = find(root, key)
-            wrong = "a folder, not a file" if path.is_dir() else "no such file"
-            yield Problem(node.place, ".".join(key), wrong, str(path), _similar_file(path))
-
-
-def _paths(value: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Path]]:
-    if isinstance(value, Path):
-        yield key, value
-    elif isinstance(value, tuple):
-        for index, item in enumerate(value):
-            yield from _paths(item, (*key, str(index)))
-    elif isinstance(value, Spec):
-        for name in type(value).model_fields:
-            yield from _paths(getattr(value, name), (*key, name))
-
-
-def _similar_file(path: Path) -> str:
-    try:
-        return close_match(path.name, sorted(os.listdir(path.parent))[:1000])
-    except (OSError, ValueError):
-        return ""

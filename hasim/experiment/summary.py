@@ -15,7 +15,7 @@ from hasim.config import presets
 from hasim.config.ears import EARS
 from hasim.metrics import catalogue
 from hasim.metrics.catalogue import STATES, Quantity
-from hasim.simulation.device.provenance import doubts
+from hasim.simulation.device.provenance import warnings_about
 from hasim.simulation.energy import COMPONENTS
 from hasim.simulation.latency import Fitting, band
 from hasim.simulation.timeline import Timeline
@@ -196,7 +196,7 @@ def _power_sentences(result: RunResult, has: _Numbers) -> Iterator[tuple[str, st
     if named:
         scenario = result.scenario
         pairs = zip((devices.left, devices.right), scenario.programs, strict=True)
-        count = sum(len(doubts(device, program)) for device, program in pairs)
+        count = sum(len(warnings_about(device, program)) for device, program in pairs)
         note = f"; {count} warnings in summary.json" if count else ""
         yield "devices", ", ".join(named) + note
     for ear, device in (("left", devices.left), ("right", devices.right)):
@@ -207,7 +207,7 @@ def _power_sentences(result: RunResult, has: _Numbers) -> Iterator[tuple[str, st
                 if result.numbers.get(f"power_{part}_mw_{ear}")
             ]
             hours = has(f"battery_hours_{ear}", 1)
-            cell = device.battery.preset or f"{device.battery.mah:g} mAh"
+            cell = presets.label(device.battery.preset) or f"{device.battery.mah:g} mAh"
             lasts = f"; {cell} lasts {hours} h" if hours else ""
             yield f"power {ear}", f"{total} mW = {' + '.join(parts)}{lasts}"
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hasim.config.presets import Preset, Shelf, load, names
+from hasim.config.presets import Preset, PresetGroup, load, names
 
 
-def sheet(shelf: Shelf) -> list[dict[str, str]]:
-    """A shelf as rows of text, the same columns in each: name, what it is, values, origin."""
+def sheet(group: PresetGroup) -> list[dict[str, str]]:
+    """Presets of a group as rows of text, the same columns in each: name, what, values, origin."""
     rows = []
-    for name in names(shelf):
-        preset = load(shelf, name)
+    for name in names(group):
+        preset = load(group, name)
         rows.append(
             {"name": name, "what": preset.about}
-            | (_device(preset) if shelf == "devices" else {"values": _in_words(preset.values)})
+            | (_device(preset) if group == "devices" else {"values": _in_words(preset.values)})
             | {
                 "provenance": preset.provenance.replace("_", " ")
                 + (" *" if preset.estimated else ""),

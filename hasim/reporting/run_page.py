@@ -15,6 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 from hasim.acoustics.audio_file import read_audio
+from hasim.config import presets
 from hasim.config.diagnostics import ScenarioError
 from hasim.config.ears import EARS
 from hasim.config.spec import InputError
@@ -265,7 +266,7 @@ def _energy(numbers: Numbers, scenario: Scenario) -> Iterator[dict[str, Any]]:
                 "total": total,
                 "parts": [(part, value, 100 * value / total) for part, value in parts],
                 "hours": numbers.get(f"battery_hours_{ear}"),
-                "battery": battery.preset or f"{battery.mah:g} mAh",
+                "battery": presets.label(battery.preset) or f"{battery.mah:g} mAh",
             }
 
 

@@ -11,20 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from hasim.config.presets import names
 from hasim.simulation.device.power import BatterySpec, PowerSpec, RadioPower
 from hasim.simulation.program import Compute, Program
 from hasim.simulation.timeline import Mode, Timeline
-
-if TYPE_CHECKING:
-    RadioPreset: TypeAlias = str
-    BatteryPreset: TypeAlias = str
-else:
-    RadioPreset, BatteryPreset = Literal[names("radios")], Literal[names("batteries")]
 
 COMPONENTS = (
     "network",

@@ -64,9 +64,11 @@ class Cell:
 def fit(base: Scenario, devices: Sequence[str], algorithms: Sequence[str]) -> list[Cell]:
     """Every algorithm on every device preset, with front end, codec and settings of `base`.
 
-    Raises ValueError for names that do not exist.
+    Devices are names of presets or paths of preset files. Raises ValueError for names that do not
+    exist, and (as ScenarioError) for files that are no preset.
     """
-    _known("devices", devices, presets.names("devices"))
+    named = [device for device in devices if not presets.is_file(device)]
+    _known("devices", named, presets.names("devices"))
     _known("algorithms", algorithms, tuple(ALGORITHMS))
     # An oracle's masks cost what the network costs, whether or not one has been trained.
     variants = {
@@ -94,13 +96,14 @@ def _cell(device: str, algorithm: str, variant: Scenario) -> Cell:
     network, total = (max(spec.loads(steps, hop_ns).values()) for steps in (networks, program))
     items = variant.algorithm.memory(variant.front_end, variant.link.codec)
     ledger = spec.placed(MemoryLedger(items, spec.ram_kb, spec.nvm_kb))
-    given = presets.load("devices", device).values
+    preset = presets.load("devices", device)
+    given = preset.values
     power = spec.power
     active_mw = None if power is None else power.active_mw
     return Cell(
-        device,
+        str(presets.label(device)),
         algorithm,
-        presets.load("devices", device).provenance,
+        preset.provenance,
         network,
         total,
         network * hop_ns / 1e6,

@@ -19,14 +19,14 @@ def hasim(monkeypatch):
     return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
 
 
-@pytest.mark.parametrize("shelf", presets.SHELVES)
-def test_presets_are_listed_with_provenance_and_source(hasim, shelf):
-    answer = hasim("presets", shelf)
+@pytest.mark.parametrize("group", presets.GROUPS)
+def test_presets_are_listed_with_provenance_and_source(hasim, group):
+    answer = hasim("presets", group)
     assert answer.exit_code == 0
     heads = answer.stdout.splitlines()[1]
     assert "provenance" in heads
     assert "source" in heads
-    for name in presets.names(shelf):
+    for name in presets.names(group):
         assert name in answer.stdout
 
 
@@ -38,7 +38,7 @@ def test_presets_as_json_are_whole(hasim):
     assert board["values"]["power"] == {"active_mw": 5.9, "idle_mw": 1}
 
 
-def test_unknown_shelves_presets_and_algorithms_are_wrong_usage(hasim):
+def test_unknown_groups_presets_and_algorithms_are_wrong_usage(hasim):
     assert hasim("presets", "phones").exit_code == 2
     wrong = hasim("fit", "--devices", "pdp-11")
     assert wrong.exit_code == 2

@@ -13,10 +13,11 @@ from hasim.config.diagnostics import ScenarioError
 from hasim.experiment import scenario
 from hasim.simulation.device.device import DeviceSpec
 from hasim.simulation.device.power import BatterySpec, RadioPower
+from hasim.simulation.device.provenance import warnings_about
 from hasim.simulation.link.losses import LossSpec
 from hasim.simulation.link.traffic import LinkSpec
 
-ALL = [(shelf, name) for shelf in presets.SHELVES for name in presets.names(shelf)]
+ALL = [(group, name) for group in presets.GROUPS for name in presets.names(group)]
 SPECS = {
     "devices": DeviceSpec,
     "radios": RadioPower,
@@ -37,15 +38,15 @@ def left(devices: dict, **changes) -> DeviceSpec:
     ).devices.left
 
 
-@pytest.mark.parametrize(("shelf", "name"), ALL)
-def test_every_preset_names_its_source_and_sets_what_its_spec_has(shelf, name):
-    preset = presets.load(shelf, name)
+@pytest.mark.parametrize(("group", "name"), ALL)
+def test_every_preset_names_its_source_and_sets_what_its_spec_has(group, name):
+    preset = presets.load(group, name)
     assert preset.about
     assert all(len(source) > 10 for source in preset.source)
     assert preset.provenance in LABELS.get(name.partition("-")[0], (preset.provenance,))
     if preset.values.get("codec", {}).get("kind") == "lc3":
         pytest.importorskip("lc3")
-    spec = TypeAdapter(SPECS[shelf]).validate_python(presets.values(shelf, name))
+    spec = TypeAdapter(SPECS[group]).validate_python(presets.values(group, name))
     origin = presets.origin(spec)
     assert origin["changed"] == []
     for path in origin["estimated"]:
@@ -55,7 +56,7 @@ def test_every_preset_names_its_source_and_sets_what_its_spec_has(shelf, name):
         assert value is not None, f"{path} is estimated but not set"
 
 
-def test_no_name_is_on_two_shelves():
+def test_no_name_is_in_two_groups():
     names = [name for _, name in ALL]
     assert len(names) == len(set(names))
     assert len(names) >= 36
@@ -121,7 +122,7 @@ def test_a_whole_mapping_set_from_outside_is_filled_too():
     assert device.ram_kb == 256
 
 
-def test_unknown_names_and_names_of_other_shelves_are_refused():
+def test_unknown_names_and_names_of_other_groups_are_refused():
     with pytest.raises(ScenarioError, match="did you mean 'ref-stm32u575-160'"):
         left({"preset": "ref-stm32u575"})
     with pytest.raises(ScenarioError, match=r"devices\.left\.preset: unknown choice"):
@@ -140,7 +141,7 @@ def test_the_default_cell_is_the_preset():
     assert presets.origin(DeviceSpec()) == {"preset": None, "provenance": "user"}
 
 
-def test_links_and_losses_come_from_their_shelves_too():
+def test_links_and_losses_come_from_presets_too():
     whole = scenario.from_mapping(
         {"link": {"preset": "ref-tdma-2m-hop", "attempts": 3, "loss": {"preset": "moderate"}}}
     )
@@ -164,3 +165,111 @@ def test_no_file_is_read_before_a_preset_is_named():
     """Importing the scenario must not wake the YAML parser."""
     code = "import sys, hasim.experiment.scenario; sys.exit('ruamel.yaml' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+CHIP = """about: my chip
+provenance: measured
+source: [lab book]
+estimated: {power.idle_mw: from the data sheet, battery.mah: weighed}
+values:
+  mmac_per_s: {fp32: 20, int8: 200}
+  ram_kb: 300
+  power: {active_mw: 5, idle_mw: 1, radio: {preset: ./radio.yaml}}
+  battery: {preset: li-1254, usable: 0.8}
+"""
+RADIO = """about: my radio
+provenance: datasheet
+source: [page 7]
+values: {tx_mw: 9, rx_mw: 8}
+"""
+
+
+@pytest.fixture
+def chip(tmp_path):
+    """A scenario that names a preset file in another folder, which names a third file."""
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "chip.yaml").write_text(CHIP)
+    (tmp_path / "parts" / "radio.yaml").write_text(RADIO)
+    path = tmp_path / "case.yaml"
+    path.write_text("devices: {left: {preset: parts/chip.yaml, power: {base_mw: 2}}}\n")
+    return path
+
+
+def test_a_preset_file_fills_in_like_a_shipped_preset(chip):
+    device = scenario.load(chip).devices.left
+    assert device.preset == chip.parent / "parts" / "chip.yaml"
+    assert (device.mmac_per_s.int8, device.ram_kb) == (200, 300)
+    assert (device.power.active_mw, device.power.base_mw) == (5, 2)
+    assert device.power.radio.preset == chip.parent / "parts" / "radio.yaml"
+    assert (device.power.radio.tx_mw, device.battery.mah, device.battery.usable) == (9, 70, 0.8)
+    origin = presets.origin(device)
+    assert (origin["preset"], origin["provenance"]) == ("chip.yaml", "measured")
+    assert origin["changed"] == []
+    assert origin["estimated"].keys() == {"power.idle_mw", "battery.mah"}
+    assert any("battery (mah)" in text for text in warnings_about(device, ()))
+
+
+def test_a_preset_file_can_be_set_from_outside_and_from_python(chip, monkeypatch):
+    plain = chip.parent / "plain.yaml"
+    plain.write_text("name: plain\n")
+    settings = ["devices.right.preset=parts/chip.yaml", "devices.right.power.idle_mw=0.5"]
+    device = scenario.load(plain, settings).devices.right
+    assert (device.ram_kb, device.power.active_mw, device.power.idle_mw) == (300, 5, 0.5)
+    monkeypatch.chdir(chip.parent / "parts")
+    device = left({"preset": "chip.yaml"})
+    assert device == left({}, devices__left__preset="./chip.yaml")
+    assert device == DeviceSpec(**presets.values("devices", "chip.yaml"))
+
+
+def test_links_and_losses_may_come_from_files(tmp_path):
+    (tmp_path / "trace.txt").write_text("0 0 1 0")
+    head = "about: x\nprovenance: measured\nsource: [y]\n"
+    (tmp_path / "loss.yaml").write_text(head + "values: {kind: gilbert, mean_loss: 0.07}\n")
+    (tmp_path / "link.yaml").write_text(
+        head + "values: {kind: tdma, ifs_us: 99, loss: {kind: trace, file: trace.txt}}\n"
+    )
+    (tmp_path / "a").mkdir()
+    case = tmp_path / "a" / "case.yaml"
+    case.write_text("link: {preset: ../link.yaml}\n")
+    link = scenario.load(case).link
+    assert (link.kind, link.ifs_us) == ("tdma", 99)
+    # a path in a preset file starts at that file's folder
+    assert link.loss.file == tmp_path / "trace.txt"
+    case.write_text("link: {loss: {preset: ../loss.yaml}}\n")
+    assert scenario.load(case).link.loss.mean_loss == 0.07
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            CHIP.replace("ram_kb: 300", "ram_kb: -3"),
+            "chip.yaml:7:11: devices.left.ram_kb: too small",
+        ),
+        (CHIP.replace("ram_kb", "rom_kb"), "chip.yaml:7:3: devices.left.rom_kb: unknown key"),
+        (CHIP.replace("provenance: measured\n", ""), "chip.yaml:1:1: provenance: missing"),
+        (CHIP.replace("measured", "guessed"), "chip.yaml:2:13: provenance: unknown choice"),
+        (CHIP + "more: 1\n", "chip.yaml:10:1: more: unknown key"),
+        ("a: [", "chip.yaml:1:5: not valid YAML"),
+        (CHIP.replace("li-1254", "./chip.yaml"), "chip.yaml:9:21: devices.left.battery.preset: a "),
+        (CHIP.replace("./radio.yaml", "./rodio.yaml"), "did you mean 'radio.yaml'?"),
+    ],
+)
+def test_mistakes_in_a_preset_file_are_shown_where_they_are(chip, content, said):
+    (chip.parent / "parts" / "chip.yaml").write_text(content)
+    with pytest.raises(ScenarioError) as raised:
+        scenario.load(chip)
+    assert len(raised.value.problems) == 1
+    assert said in str(raised.value)
+
+
+def test_a_missing_preset_file_is_a_mistake_unless_the_scenario_is_resolved(chip):
+    resolved = chip.parent / "resolved.yaml"
+    resolved.write_text(scenario.dump(scenario.load(chip)))
+    (chip.parent / "parts" / "chip.yaml").rename(chip.parent / "parts" / "chipp.yaml")
+    with pytest.raises(ScenarioError, match=r"no such file.*did you mean 'chipp.yaml'"):
+        scenario.load(chip)
+    device = scenario.load(resolved).devices.left
+    assert device.ram_kb == 300
+    assert presets.origin(device) == {"preset": "chip.yaml", "provenance": "unknown"}
+    assert any("is gone" in text for text in warnings_about(device, ()))

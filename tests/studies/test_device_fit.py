@@ -130,3 +130,18 @@ def test_names_that_do_not_exist():
         fit(Scenario(), ["pdp-11"], ["tango"])
     with pytest.raises(ValueError, match="algorithms: unknown choice"):
         fit(Scenario(), [names("devices")[0]], ["tangle"])
+
+
+def test_a_preset_file_is_a_device_too(tmp_path):
+    chip = tmp_path / "chip.yaml"
+    chip.write_text(
+        "about: x\nprovenance: datasheet\nsource: [y]\n"
+        "values: {mmac_per_s: {fp32: 1, int8: 2}, nvm_kb: 4}\n"
+    )
+    (cell,) = fit(Scenario(), [str(chip)], ["local"])
+    assert (cell.device, cell.provenance) == ("chip.yaml", "datasheet")
+    assert cell.total_utilisation > 1
+    assert cell.ram_short_kb is None
+    assert cell.nvm_short_kb > 0
+    with pytest.raises(ValueError, match="no such file"):
+        fit(Scenario(), [str(tmp_path / "chop.yaml")], ["local"])

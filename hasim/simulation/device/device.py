@@ -1,15 +1,16 @@
-"""Shelf: the devices that carry the algorithms."""
+"""PresetGroup: the devices that carry the algorithms."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from hasim.config.presets import FromShelf, Shelf, names
+from hasim.config.presets import FromPreset, PresetGroup, preset_of
 from hasim.config.spec import Spec
 from hasim.simulation.device.memory import Item, MemoryLedger
 from hasim.simulation.device.oscillator import OscillatorSpec
@@ -17,9 +18,9 @@ from hasim.simulation.device.power import BatterySpec, PowerSpec
 from hasim.simulation.program import Compute, Layer, Precision, Program
 
 if TYPE_CHECKING:
-    DevicePreset: TypeAlias = str
+    DevicePreset: TypeAlias = str | Path
 else:
-    DevicePreset = Literal[names("devices")]
+    DevicePreset = preset_of("devices")
 
 
 class ConvolutionRates(Spec):
@@ -125,11 +126,11 @@ class RebootSpec(Spec):
     """Until then it neither computes nor sends nor hears its partner."""
 
 
-class DeviceSpec(FromShelf):
+class DeviceSpec(FromPreset):
     """One ear's processor: rates, memory, power, and what it does with a frame it has no time
     for."""
 
-    shelf: ClassVar[Shelf] = "devices"
+    preset_group: ClassVar[PresetGroup] = "devices"
 
     preset: DevicePreset | None = None
     """Fills in what is not said beside it, and says where that comes from."""

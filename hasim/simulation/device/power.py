@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from pydantic import Field, model_validator
 
-from hasim.config.presets import FromShelf, Shelf, names
+from hasim.config.presets import FromPreset, PresetGroup, preset_of
 from hasim.config.spec import Spec
 from hasim.simulation.program import Precision
 
 if TYPE_CHECKING:
-    RadioPreset: TypeAlias = str
-    BatteryPreset: TypeAlias = str
+    RadioPreset: TypeAlias = str | Path
+    BatteryPreset: TypeAlias = str | Path
 else:
-    RadioPreset, BatteryPreset = Literal[names("radios")], Literal[names("batteries")]
+    RadioPreset, BatteryPreset = preset_of("radios"), preset_of("batteries")
 
 
 class MacEnergy(Spec):
@@ -35,10 +36,10 @@ class MacEnergy(Spec):
         return self.fp32 if energy is None else energy
 
 
-class RadioPower(FromShelf):
+class RadioPower(FromPreset):
     """What an ear's radio draws in each of its states."""
 
-    shelf: ClassVar[Shelf] = "radios"
+    preset_group: ClassVar[PresetGroup] = "radios"
 
     preset: RadioPreset | None = None
     tx_mw: float = Field(0.0, ge=0, le=1e4)
@@ -76,10 +77,10 @@ class PowerSpec(Spec):
         return self
 
 
-class BatterySpec(FromShelf):
+class BatterySpec(FromPreset):
     """The cell that feeds one ear."""
 
-    shelf: ClassVar[Shelf] = "batteries"
+    preset_group: ClassVar[PresetGroup] = "batteries"
 
     preset: BatteryPreset | None = None
     mah: float = Field(180.0, gt=0, le=1e5)
