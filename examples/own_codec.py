@@ -8,12 +8,11 @@ from typing import Literal
 import numpy as np
 
 import hasim
-from hasim.simulation.link.codecs import Codec
 
 A = 87.6
 
 
-class ALaw(Codec):
+class ALaw(hasim.Codec):
     """Logarithmic above 1/87.6 of full scale, linear below."""
 
     kind: Literal["alaw"] = "alaw"

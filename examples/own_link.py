@@ -7,10 +7,7 @@ from math import ceil
 from typing import ClassVar, Literal
 
 import hasim
-from hasim.config.spec import Spec
-from hasim.simulation.link.air import Air, Piece
-from hasim.simulation.link.codecs import CodecSpec, Pcm
-from hasim.simulation.link.losses import Bernoulli, LossSpec
+from hasim import Air, Bernoulli, CodecSpec, LossSpec, Pcm, Piece, Spec
 
 
 class Uwb(Spec):

@@ -5,10 +5,9 @@ from typing import ClassVar, Literal
 import numpy as np
 
 import hasim
-from hasim.nodes import FrameByFrame
 
 
-class Subtraction(FrameByFrame):
+class Subtraction(hasim.FrameByFrame):
     kind: Literal["subtraction"] = "subtraction"
     least_gain: float = 0.2
     macs_per_frame: ClassVar[int] = 8 * 257

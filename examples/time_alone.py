@@ -2,11 +2,7 @@
 
 import numpy as np
 
-from hasim.simulation.device.device import DeviceSpec
-from hasim.simulation.link.traffic import ConstantRate
-from hasim.simulation.playout_spec import PlayoutSpec
-from hasim.simulation.program import Compute, Receive, Send
-from hasim.simulation.simulate import simulate
+from hasim import Compute, ConstantRate, DeviceSpec, PlayoutSpec, Receive, Send, simulate
 
 HOP_NS = 4_000_000  # a frame every 4 ms
 program = (

@@ -28,16 +28,21 @@ if TYPE_CHECKING:
     from hasim.simulation.device.memory import Item
     from hasim.simulation.feasibility import Verdict
     from hasim.simulation.latency import Latency
-    from hasim.simulation.link.codecs import Codec
+    from hasim.simulation.link.air import Air, Piece
+    from hasim.simulation.link.codecs import Codec, CodecSpec, Pcm
     from hasim.simulation.link.constant_rate import ConstantRate
     from hasim.simulation.link.link import Link
+    from hasim.simulation.link.losses import Bernoulli, LossSpec
     from hasim.simulation.playout_spec import PlayoutSpec
     from hasim.simulation.program import Compute, Receive, Send
     from hasim.simulation.simulate import simulate
     from hasim.simulation.timeline import Deliveries, Mode, Status, Timeline
 
 _HOMES = {
+    "Air": "simulation.link.air",
+    "Bernoulli": "simulation.link.losses",
     "Codec": "simulation.link.codecs",
+    "CodecSpec": "simulation.link.codecs",
     "Compute": "simulation.program",
     "ConstantRate": "simulation.link.constant_rate",
     "Deliveries": "simulation.timeline",
@@ -51,9 +56,12 @@ _HOMES = {
     "Latency": "simulation.latency",
     "LimitError": "config.spec",
     "Link": "simulation.link.link",
+    "LossSpec": "simulation.link.losses",
     "MaskDrivenNode": "nodes.mask_driven",
     "Mode": "simulation.timeline",
     "Node": "nodes.node",
+    "Pcm": "simulation.link.codecs",
+    "Piece": "simulation.link.air",
     "PlayoutSpec": "simulation.playout_spec",
     "Receive": "simulation.program",
     "RunResult": "experiment.result",
@@ -75,7 +83,10 @@ _HOMES = {
 """Public name -> the module that it is imported from on first use."""
 
 __all__ = [
+    "Air",
+    "Bernoulli",
     "Codec",
+    "CodecSpec",
     "Compute",
     "ConstantRate",
     "Deliveries",
@@ -89,9 +100,12 @@ __all__ = [
     "Latency",
     "LimitError",
     "Link",
+    "LossSpec",
     "MaskDrivenNode",
     "Mode",
     "Node",
+    "Pcm",
+    "Piece",
     "PlayoutSpec",
     "Receive",
     "RunResult",

@@ -49,6 +49,7 @@ LIBRARIES = {
     "onnx": {"networks"},
     "simpy": {"simulation"},
     "lc3": {"simulation"},
+    "threadpoolctl": {"experiment"},
     "pesq": {"metrics"},
     "pystoi": {"metrics"},
     "pyroomacoustics": {"acoustics"},

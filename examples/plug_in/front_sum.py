@@ -9,10 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from hasim.config.spec import Spec
-from hasim.nodes import Enhanced
-from hasim.nodes.blocks import buffers, raw_exchange, synthesis
-from hasim.simulation.program import Compute
+from hasim import Compute, Enhanced, Spec, buffers, raw_exchange, synthesis
 
 
 class FrontSum(Spec):

@@ -111,7 +111,7 @@ class SceneSpec(Spec):
         return self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Image:
     """One source at all microphones, each (ear, mic, sample); direct is part of early, early of
     full."""
@@ -120,8 +120,11 @@ class Image:
     early: ndarray  # the direct path and everything within 50 ms after it
     direct: ndarray
 
+    def __repr__(self) -> str:
+        return f"<Image {' x '.join(map(str, self.full.shape))} (ear, mic, sample)>"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Scene:
     """All signals of a scene at digital level, with target, noises and sensor noise kept apart."""
 
@@ -136,6 +139,14 @@ class Scene:
     """Measured (Schroeder) in the talker's response; None where nothing decays."""
     positions_m: dict[str, tuple[float, float, float]]
     """In room coordinates: "listener", "target", "noise_1", ..."""
+
+    def __repr__(self) -> str:
+        ears, mics, samples = self.target.full.shape
+        left_db, right_db = self.snr_db
+        return (
+            f"<Scene {samples / self.sample_rate_hz:g} s, {ears} ears x {mics} microphones, "
+            f"{len(self.noises)} noises, SNR {left_db:z.1f} dB left, {right_db:z.1f} dB right>"
+        )
 
     @property
     def noise(self) -> ndarray:

@@ -40,6 +40,19 @@ class Spec(BaseModel):
         defer_build=True,
     )
 
+    def __repr__(self) -> str:
+        """Class and the keys that are not at their defaults, at most 300 characters."""
+        fields = type(self).model_fields
+        changed = [
+            f"{name}={value!r}"
+            for name, value in self
+            if value != fields[name].get_default(call_default_factory=True)
+        ]
+        text = f"{type(self).__name__}({', '.join(changed)})"
+        return text if len(text) <= 300 else f"{text[:296]}...)"
+
+    __str__ = __repr__
+
 
 @functools.cache
 def described_fields(spec: type[BaseModel]) -> dict[str, FieldInfo]:

@@ -46,14 +46,19 @@ def run(scenario: Scenario, progress: Progress = lambda _: None) -> RunResult:
     The same scenario gives the same result to the last bit, on one machine with one set of
     versions.
     """
-    progress("scene")
-    scene = render_scene(scenario)
-    progress("timeline")
-    timeline = play_time(scenario)
-    progress("sound")
-    enhanced, mics = enhance(scenario, scene, timeline)
-    progress("scores")
-    return judge(scenario, scene, timeline, enhanced, mics)
+    from threadpoolctl import threadpool_limits
+
+    # With several threads, BLAS adds in another order, and the last bits depend on the number of
+    # cores. One thread is as fast for matrices as small as these.
+    with threadpool_limits(limits=1):
+        progress("scene")
+        scene = render_scene(scenario)
+        progress("timeline")
+        timeline = play_time(scenario)
+        progress("sound")
+        enhanced, mics = enhance(scenario, scene, timeline)
+        progress("scores")
+        return judge(scenario, scene, timeline, enhanced, mics)
 
 
 def render_scene(scenario: Scenario) -> Scene:

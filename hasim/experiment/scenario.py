@@ -99,6 +99,14 @@ class Scenario(Spec):
             raise ValueError("; ".join(mistakes))
         return self
 
+    def __repr__(self) -> str:
+        """Name, algorithm, link, seed, and the keys that are not at their defaults."""
+        head = f"{self.name}: {self.algorithm.kind} over {self.link.kind}, seed {self.seed}"
+        text = "; ".join([head, *_changed(self, type(self)(), "")])
+        return f"<Scenario {text if len(text) <= 300 else text[:297] + '...'}>"
+
+    __str__ = __repr__
+
     @property
     def programs(self) -> tuple[Program, Program]:
         """What the left and the right device have to do for every frame."""
@@ -114,6 +122,18 @@ class Scenario(Spec):
     def hop_ns(self) -> int:
         """From one frame to the next."""
         return self.front_end.hop * 1_000_000_000 // self.sample_rate_hz
+
+
+def _changed(spec: Any, other: Any, path: str) -> Iterator[str]:
+    """`key=value` of every key below `path` in which one Spec differs from another."""
+    for name in type(spec).model_fields:
+        key, value, default = f"{path}{name}", getattr(spec, name), getattr(other, name, None)
+        if value == default or key in ("name", "seed", "algorithm.kind", "link.kind"):
+            continue
+        if isinstance(value, Spec) and type(value) is type(default):
+            yield from _changed(value, default, f"{key}.")
+        else:
+            yield f"{key}={value!r}"
 
 
 def load(

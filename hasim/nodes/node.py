@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from textwrap import shorten
 from typing import Protocol, runtime_checkable
 
 from numpy import ndarray
@@ -23,11 +24,12 @@ Masks = Callable[..., ndarray]
 bin, frame)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Enhanced:
-    """What a node made of a scene."""
+    """The output of a node algorithm for a whole scene."""
 
-    output: ndarray  # (ear, bin, frame)
+    output: ndarray
+    """Spectra (ear, bin, frame)."""
     through: Callable[[ndarray], ndarray] | None = None
     """Sends other signals (ear, mic, bin, frame) through the same weights and losses, without
     rounding; None where the algorithm does not tell its weights."""
@@ -38,6 +40,13 @@ class Enhanced:
     partner_gains: dict[str, ndarray] = field(default_factory=dict)
     """How much the filter makes of what came from the partner, (ear, stream, bin) of the receiver,
     by channel."""
+
+    def __repr__(self) -> str:
+        shown = [f"output {' x '.join(map(str, self.output.shape))} (ear, bin, frame)"]
+        for name in ("taps", "masks", "partner_gains"):
+            if names := getattr(self, name):
+                shown.append(f"{name} {shorten(', '.join(names), 200)}")
+        return f"<Enhanced {'; '.join(shown)}>"
 
 
 @runtime_checkable

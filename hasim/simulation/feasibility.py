@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
+from textwrap import shorten
 
 import numpy as np
 from numpy import ndarray
@@ -23,11 +24,17 @@ from hasim.simulation.program import Compute, Program, macs_per_frame
 from hasim.simulation.timeline import Mode, Status, Timeline
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
-    """What stands in the way, one sentence each; feasible is what has nothing in its way."""
+    """Whether devices and link can carry the algorithm, and if not, why not."""
 
     reasons: tuple[str, ...]
+    """What does not fit or comes late, one sentence each."""
+
+    def __repr__(self) -> str:
+        if self.feasible:
+            return "<Verdict fits>"
+        return f"<Verdict does not fit: {shorten('; '.join(self.reasons), 200)}>"
 
     @property
     def feasible(self) -> bool:

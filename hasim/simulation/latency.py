@@ -38,7 +38,7 @@ Guidance from linear and simulated aids, no clinical claim.
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Latency:
     """The parts of every frame, (ear, frame) in ns; all but `window_ns` are 0 where skipped."""
 
@@ -48,6 +48,13 @@ class Latency:
     compute_ns: ndarray
     link_ns: ndarray
     margin_ns: ndarray
+
+    def __repr__(self) -> str:
+        shown = [f"window {self.window_ns / 1e6:.2f} ms"]
+        for name, value in self.numbers().items():
+            if name.endswith(("queue_ms", "compute_ms", "link_ms", "margin_ms", "max_ms")):
+                shown.append(f"{name.split('_')[1]} {value:.2f}")
+        return f"<Latency mean over frames: {', '.join(shown)}>"
 
     @property
     def ready_ns(self) -> ndarray:

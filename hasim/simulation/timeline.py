@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from textwrap import shorten
 
 import numpy as np
 from numpy import ndarray
@@ -35,7 +36,7 @@ def _never() -> ndarray:
     return np.zeros((2, 1), dtype=np.int8)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Deliveries:
     """One channel between the ears. Packet n carries what the sender made of its frame n."""
 
@@ -47,13 +48,17 @@ class Deliveries:
     rung: ndarray = field(default_factory=_never)
     """(ear, frame) of the sending ear, or (ear, 1): steps down the codec's ladder."""
 
+    def __repr__(self) -> str:
+        counts = [f"{np.sum(self.status == s)} {s.name.lower().replace('_', ' ')}" for s in Status]
+        return f"<Deliveries {self.status.size} packets: {', '.join(counts)}>"
+
     @property
     def on_time(self) -> ndarray:
         """(ear, frame) of the receiving ear: the packet was there when the receiver needed it."""
         return self.status == Status.ON_TIME
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Timeline:
     """When everything happened in one run. `heard` frames met their playout deadline."""
 
@@ -80,6 +85,16 @@ class Timeline:
     skew_samples: ndarray = field(default_factory=lambda: np.zeros((2, 1, 2)))
     """(ear, frame, 2), or (ear, 1, 2) for all frames: by how many samples what the ear receives
     lags, because the partner samples with another clock, at the beginning and end of a hop."""
+
+    def __repr__(self) -> str:
+        parts = [
+            f"2 ears x {self.released_ns.shape[-1]} frames, one every {self.hop_ns / 1e6:g} ms"
+        ]
+        if self.channels:
+            parts.append(f"channels {shorten(', '.join(self.channels), 200)}")
+        left, right = np.mean(self.heard, axis=-1)
+        parts.append(f"ready in time {left:.1%} left, {right:.1%} right")
+        return f"<Timeline {'; '.join(parts)}>"
 
     @property
     def computed(self) -> ndarray:

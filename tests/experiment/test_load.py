@@ -83,11 +83,11 @@ def test_an_algorithm_from_python_is_given_again(tmp_path):
         kind: Literal["own"] = "own"
 
     example = example_result(20)
-    changed = example.scenario.model_copy(update={"algorithm": Own()})
+    changed = example.scenario.model_copy(update={"algorithm": Own(masks="oracle")})
     folder = save(dataclasses.replace(example, scenario=changed), tmp_path)
     with pytest.raises(hasim.ScenarioError, match=r"algorithm\.kind"):
         load(folder)
-    assert load(folder, algorithm=Own()).scenario.algorithm == Own()
+    assert load(folder, algorithm=Own(masks="oracle")).scenario.algorithm == Own(masks="oracle")
 
 
 @pytest.mark.parametrize(
