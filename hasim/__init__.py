@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hasim.experiment.load import load
     from hasim.experiment.result import RunResult
     from hasim.experiment.scenario import Scenario
+    from hasim.networks.contract import MaskEstimator, MaskNetwork, NetworkCost, Role
     from hasim.nodes.blocks import buffers, raw_exchange, synthesis
     from hasim.nodes.exchange import Exchange
     from hasim.nodes.frame_by_frame import FrameByFrame
@@ -58,7 +59,10 @@ _HOMES = {
     "Link": "simulation.link.link",
     "LossSpec": "simulation.link.losses",
     "MaskDrivenNode": "nodes.mask_driven",
+    "MaskEstimator": "networks.contract",
+    "MaskNetwork": "networks.contract",
     "Mode": "simulation.timeline",
+    "NetworkCost": "networks.contract",
     "Node": "nodes.node",
     "Pcm": "simulation.link.codecs",
     "Piece": "simulation.link.air",
@@ -102,7 +106,10 @@ __all__ = [
     "Link",
     "LossSpec",
     "MaskDrivenNode",
+    "MaskEstimator",
+    "MaskNetwork",
     "Mode",
+    "NetworkCost",
     "Node",
     "Pcm",
     "Piece",
@@ -154,6 +161,7 @@ def run(
     algorithm: Node | None = None,
     link: Link | None = None,
     codec: Codec | None = None,
+    networks: Mapping[Role, MaskNetwork] | None = None,
     out: str | Path | None = "runs",
     progress: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
@@ -161,8 +169,9 @@ def run(
     writes, report included, below `out`.
 
     `set` overrides dotted paths, as `{"algorithm.mu": 2}`; `algorithm`, `link` and `codec` are
-    objects of any class that fulfils the contract, in place of the scenario's own; with `out=None`
-    nothing is written. The folder is `result.folder`.
+    objects of any class that fulfils the contract, in place of the scenario's own; `networks` are
+    mask networks of one's own by their role ("sn_dnn", "mn_dnn"), in place of those that
+    `algorithm.masks` says. With `out=None` nothing is written. The folder is `result.folder`.
     `progress` is called with the name of every stage.
 
     Raises:
@@ -175,14 +184,17 @@ def run(
 
     from hasim.experiment import run as experiment
     from hasim.experiment import scenario as scenarios
+    from hasim.networks.registry import register
     from hasim.reporting.run_folder import write_run
 
-    if isinstance(scenario, Mapping):
-        scenario = scenarios.from_mapping(scenario)
-    if isinstance(scenario, scenarios.Scenario):
-        resolved = scenarios.replace(scenario, set or {})
+    if networks and algorithm is not None:
+        raise ValueError("networks: must be the key `networks` of the `algorithm` that is given")
+    own = {f"algorithm.networks.{role}": register(one) for role, one in (networks or {}).items()}
+    set = {**(set or {}), **own}
+    if isinstance(scenario, Mapping | scenarios.Scenario):
+        resolved = scenarios.replace(scenario, set)
     else:
-        resolved = scenarios.load(scenario, set or {})
+        resolved = scenarios.load(scenario, set)
     if algorithm is not None or link is not None or codec is not None:
         resolved = scenarios.with_parts(resolved, algorithm=algorithm, link=link, codec=codec)
     result = experiment.run(resolved, progress)

@@ -12,7 +12,7 @@ from hasim.networks.mn_dnn import MnDnnSpec
 from hasim.networks.precision import QuantisationSpec
 from hasim.networks.quantization.network import QuantisedNetwork, quantised
 from hasim.networks.sn_dnn import SnDnn, SnDnnSpec
-from hasim.networks.weights_file import MaskNetwork, NetworkSpec, build
+from hasim.networks.weights_file import FloatNetwork, NetworkSpec, build
 
 SPECS: dict[str, NetworkSpec] = {
     "sn_dnn": SnDnnSpec(bins=33, hidden=16, layers=2, head=24),
@@ -39,7 +39,7 @@ def sound(spec: NetworkSpec, frames: int = 40, batch: int = 2) -> Tensor:
     return 0.2 * noise * torch.exp(torch.randn(batch, 1, frames, 1))
 
 
-def steep(spec: NetworkSpec, seed: int = 1) -> tuple[MaskNetwork, Tensor]:
+def steep(spec: NetworkSpec, seed: int = 1) -> tuple[FloatNetwork, Tensor]:
     """A random network whose masks use all of 0 ... 1, and sound for it."""
     torch.manual_seed(seed)
     network = build(spec)

@@ -20,6 +20,7 @@ SAID = {
     "own_head": "sofa <RunResult",
     "own_link": "<RunResult",
     "own_metric": "dB at the left ear",
+    "own_network": "network: 0.096 MMAC/s",
     "own_node": "<RunResult",
     "own_room": "T60 measured",
     "time_alone": "played",

@@ -1,4 +1,5 @@
-"""Parts from other packages, found by entry point: node algorithms, links, codecs, metrics."""
+"""Parts from other packages, found by entry point: node algorithms, links, codecs, networks,
+metrics."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-GROUPS = ("hasim.nodes", "hasim.links", "hasim.codecs", "hasim.metrics")
+GROUPS = ("hasim.nodes", "hasim.links", "hasim.codecs", "hasim.networks", "hasim.metrics")
 
 
 @cache

@@ -30,8 +30,9 @@ from hasim.experiment.playout import as_heard, cut, signals_to_score, sound
 from hasim.experiment.result import RunResult
 from hasim.experiment.scenario import Scenario
 from hasim.metrics.scoring import score_run, score_stage
-from hasim.networks import pretrained
-from hasim.nodes import Enhanced, Masks
+from hasim.networks import pretrained, registry
+from hasim.networks.contract import MaskEstimator, Role
+from hasim.nodes import Enhanced
 from hasim.nodes.exchange import Exchange
 from hasim.nodes.mask_driven import MaskDrivenNode
 from hasim.simulation import simulate
@@ -86,7 +87,7 @@ def play_time(scenario: Scenario) -> Timeline:
 
 
 def enhance(
-    scenario: Scenario, scene: Scene, timeline: Timeline, masks: Masks | None = None
+    scenario: Scenario, scene: Scene, timeline: Timeline, masks: MaskEstimator | None = None
 ) -> tuple[Enhanced, ndarray]:
     """The node algorithm on the whole scene, and the microphones' spectra (ear, mic, bin,
     frame).
@@ -99,34 +100,51 @@ def enhance(
     return scenario.algorithm.enhance(mics, exchange, masks), mics
 
 
-def mask_source(scenario: Scenario, scene: Scene, timeline: Timeline) -> Masks:
-    """Where the scenario's masks come from: speech and noise at each ear's reference, or trained
-    networks, which rest in frames that the device skipped or filtered with what it had.
+def mask_source(scenario: Scenario, scene: Scene, timeline: Timeline) -> MaskEstimator:
+    """Where the scenario's masks come from: an oracle that knows speech and noise at each ear's
+    reference microphone, trained networks, or networks of one's own.
 
-    Raises InputError for weights that cannot be used.
+    Networks rest in frames that the device skipped or filtered with old weights. Raises InputError
+    for weights that cannot be used.
     """
     spec = scenario.algorithm
-    if isinstance(spec, MaskDrivenNode) and spec.masks == "trained":
-        from hasim.networks.mask_estimator import estimator, networks
+    if not isinstance(spec, MaskDrivenNode):
+        return _oracle("irm1", scenario, scene)
+    if spec.trained_roles(scenario.front_end, scenario.link.codec):
+        others = _trained(spec, spec.kind, scenario, timeline)
+    else:
+        others = _oracle(spec.oracle_mask, scenario, scene)
+    own = spec.networks.names()
+    if not own:
+        return others
+    from_own = registry.estimator(own, timeline.renewed, timeline.restarted)
 
-        path = spec.weights
-        if path is None or isinstance(path, str):
-            path = pretrained.folder(spec.kind, spec.groups, path)
-        found = networks(
-            path,
-            groups=spec.groups,
-            bins=scenario.front_end.bins,
-            precision=spec.precision,
-        )
-        return estimator(found, scenario.front_end, timeline.renewed, timeline.restarted)
-    kind: OracleMask = getattr(spec, "oracle_mask", "irm1")
+    def masks(network: Role, *spectra: ndarray) -> ndarray:
+        return (from_own if network in own else others)(network, *spectra)
 
-    def oracle(network: str, *inputs: ndarray) -> ndarray:
+    return masks
+
+
+def _trained(
+    spec: MaskDrivenNode, kind: str, scenario: Scenario, timeline: Timeline
+) -> MaskEstimator:
+    from hasim.networks.mask_estimator import estimator, networks
+
+    path = spec.weights
+    if path is None or isinstance(path, str):
+        path = pretrained.folder(kind, spec.groups, path)
+    bins = scenario.front_end.bins
+    found = networks(path, groups=spec.groups, bins=bins, precision=spec.precision)
+    return estimator(found, scenario.front_end, timeline.renewed, timeline.restarted)
+
+
+def _oracle(kind: OracleMask, scenario: Scenario, scene: Scene) -> MaskEstimator:
+    def masks(network: Role, *spectra: ndarray) -> ndarray:
         speech = analyse(scene.target.full[:, 0], scenario.front_end)
         noise = analyse(scene.noise[:, 0], scenario.front_end)
         return oracle_mask(kind, speech, noise)
 
-    return oracle
+    return masks
 
 
 def judge(

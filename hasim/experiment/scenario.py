@@ -84,9 +84,16 @@ class Scenario(Spec):
             if overload == "degrade" and getattr(self.algorithm, "masks", "") == "trained":
                 mistakes.append(f"{key} needs masks: oracle, which stand for both networks")
         spec = self.algorithm
+        if isinstance(spec, MaskDrivenNode):
+            roles = spec.roles(self.front_end, self.link.codec)
+            mistakes += [
+                f"algorithm.networks.{role}: {spec.kind} runs {' and '.join(roles)} alone"
+                for role in spec.networks.names()
+                if role not in roles
+            ]
         if (
             isinstance(spec, MaskDrivenNode)
-            and spec.masks == "trained"
+            and spec.trained_roles(self.front_end, self.link.codec)
             and not isinstance(spec.weights, Path)
         ):
             why = pretrained.missing(

@@ -1,6 +1,7 @@
 """Mask networks: what they compute, weigh and cost.
 
-`cost` is plain arithmetic and imports no torch, so a node's program can ask it for every frame.
-`sn_dnn`, `mn_dnn` and `compact_mn_dnn` hold one network each; features are (batch, channel, frame,
-bin) STFT magnitudes, masks are (batch, frame, bin) in [0, 1]. `weights` reads and writes them.
+`contract` says what a network is, `registry` knows networks of one's own by name. `sn_dnn`,
+`mn_dnn` and `compact_mn_dnn` hold one trained network each; `weights_file` reads and writes their
+weights, `mask_estimator` runs them. `cost` counts MACs and bytes. Only the files of trained
+networks import torch.
 """

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from hasim.dsp.erb import erb_bank
-from hasim.networks.precision import LSTM_POINTS, MIX_BITS, PrecisionSpec
+from hasim.networks.contract import Role
+from hasim.networks.precision import FLOATING, LSTM_POINTS, MIX_BITS, PrecisionSpec
 
-Network = Literal["sn_dnn", "mn_dnn"]
 Erb = Literal["dense", "sparse"]
 
 InclusionRule = Literal["trainable", "with_erb", "with_erb_and_ranges"]
@@ -140,9 +140,6 @@ def parameters(parts: Iterable[Part], rule: InclusionRule = "trainable") -> int:
     return count
 
 
-FLOATING = PrecisionSpec(weights=32, activations=32)
-
-
 def stored_bytes(parts: Iterable[Part], precision: PrecisionSpec = FLOATING) -> dict[str, int]:
     """What lies in the device's memory for good, itemised, in bytes.
 
@@ -179,7 +176,7 @@ def state_bytes(parts: Iterable[Part], precision: PrecisionSpec = FLOATING) -> d
     }
 
 
-VARIANTS: dict[str, tuple[tuple[Network, int], ...]] = {
+VARIANTS: dict[str, tuple[tuple[Role, int], ...]] = {
     "sn_dnn": (("sn_dnn", 0),),
     "mn_dnn": (("mn_dnn", 0),),
     "tango": (("sn_dnn", 0), ("mn_dnn", 0)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,21 +13,20 @@ from numpy import ndarray
 from hasim.config.spec import InputError
 from hasim.dsp.stft import FrontEndSpec
 from hasim.networks import pretrained
+from hasim.networks.contract import MaskEstimator, Role
 from hasim.networks.front_end import FRONT_END, magnitude_scale
-from hasim.networks.precision import PrecisionSpec, QuantisationSpec
+from hasim.networks.precision import FLOATING, PrecisionSpec, QuantisationSpec
 from hasim.networks.quantization.network import QuantisedNetwork, quantised
-from hasim.networks.weights_file import MaskNetwork, load, read_precision, role
+from hasim.networks.steps import masks_in_steps
+from hasim.networks.weights_file import StoredNetwork, load, read_precision, role
 
 if TYPE_CHECKING:
     import torch
 
 
-FLOATING = PrecisionSpec(weights=32, activations=32)
-
-
 def networks(
     path: Path, *, groups: int, bins: int, precision: PrecisionSpec = FLOATING
-) -> dict[str, MaskNetwork | QuantisedNetwork]:
+) -> dict[Role, StoredNetwork]:
     """The networks of a weights file, or of all weights files of a folder, by their role.
 
     Networks stored in floating point are quantised as `precision` says; those stored quantised
@@ -37,7 +36,7 @@ def networks(
     networks must be true of them: `groups` of the multi-node network (0: not compact), and `bins`
     of the front end. InputError where it is not, and for files that are not weights.
     """
-    found: dict[str, MaskNetwork | QuantisedNetwork] = {}
+    found: dict[Role, StoredNetwork] = {}
     for name, (file, network) in by_role(pretrained.files(path)).items():
         if network.spec.bins != bins:
             raise InputError(
@@ -50,10 +49,10 @@ def networks(
     return found
 
 
-def by_role(files: Iterable[Path]) -> dict[str, tuple[Path, MaskNetwork | QuantisedNetwork]]:
+def by_role(files: Iterable[Path]) -> dict[Role, tuple[Path, StoredNetwork]]:
     """File and network of every role, as stored; InputError for files that are not weights, and for
     a role twice."""
-    found: dict[str, tuple[Path, MaskNetwork | QuantisedNetwork]] = {}
+    found: dict[Role, tuple[Path, StoredNetwork]] = {}
     for file in files:
         network = read(file)
         if (name := role(network)) in found:
@@ -62,7 +61,7 @@ def by_role(files: Iterable[Path]) -> dict[str, tuple[Path, MaskNetwork | Quanti
     return found
 
 
-def read(file: Path) -> MaskNetwork | QuantisedNetwork:
+def read(file: Path) -> StoredNetwork:
     """The network of a file, as stored; InputError for one that is not weights, or is damaged."""
     with _damaged(file):
         return load(file)
@@ -94,9 +93,7 @@ def _damaged(file: Path) -> Iterator[None]:
         raise InputError(said) from error
 
 
-def _at(
-    precision: PrecisionSpec, network: MaskNetwork | QuantisedNetwork, file: Path
-) -> MaskNetwork | QuantisedNetwork:
+def _at(precision: PrecisionSpec, network: StoredNetwork, file: Path) -> StoredNetwork:
     """The network in this precision; InputError where it was trained for another."""
     if isinstance(network, QuantisedNetwork):
         for name in PrecisionSpec.model_fields:
@@ -112,69 +109,42 @@ def _at(
 
 
 def estimator(
-    networks: Mapping[str, MaskNetwork | QuantisedNetwork],
+    networks: Mapping[Role, StoredNetwork],
     front_end: FrontEndSpec = FRONT_END,
     stepped: ndarray | None = None,
     restarted: ndarray | None = None,
-) -> Callable[..., ndarray]:
-    """A function masks(network, *spectra) -> (ear, bin, frame), for spectra (ear, bin, frame) each.
+) -> MaskEstimator:
+    """Masks of trained networks.
 
-    The first spectrum is the ear's own, the second (for the MN-DNN) what came from the other ear.
     Magnitudes of another `front_end` than the one of the training are scaled to what its window
-    would have given.
-    In frames that are not `stepped` (ear, frame) the network rests: its state and its mask stay,
-    the mask being 0 before the first step. In frames that are `restarted` (ear, frame) it begins
-    anew. Ears do not see one another. Static ranges that a quantised network does not have yet are
-    those of its first call. InputError for a network not given.
+    would have given. `stepped` and `restarted` (ear, frame) are as in `masks_in_steps`. Static
+    ranges that a quantised network does not have yet are those of its first call. InputError, from
+    the estimator, for a network not given.
     """
     import torch
 
     scale = magnitude_scale(front_end)
 
-    def masks(network: str, *spectra: ndarray) -> ndarray:
+    def features(channels: ndarray) -> torch.Tensor:
+        """(ear, channel, frame, bin) from complex (ear, channel, bin, frame)."""
+        magnitude = scale * np.abs(channels)
+        return torch.from_numpy(np.swapaxes(magnitude, -1, -2).astype(np.float32))
+
+    def masks(network: Role, *spectra: ndarray) -> ndarray:
         if network not in networks:
             raise InputError(
                 f"no trained network {network}; there are {', '.join(networks) or 'none'}"
             )
-        magnitude = scale * np.abs(np.stack(spectra, axis=1))  # (ear, channel, bin, frame)
-        features = torch.from_numpy(np.swapaxes(magnitude, -1, -2).astype(np.float32))
         chosen = networks[network]
+        channels = np.stack(spectra, axis=1)
         if isinstance(chosen, QuantisedNetwork) and not chosen.ready:
-            chosen.observe(features)
-        with torch.inference_mode():
-            if stepped is None or (stepped.all() and (restarted is None or not restarted.any())):
-                found = chosen(features).numpy()  # (ear, frame, bin)
-            else:
-                found = np.stack(
-                    [
-                        _resting(chosen, features[ear], stepped[ear], _starts(ear))
-                        for ear in range(len(features))
-                    ]
-                )
-        return np.swapaxes(found, -1, -2).astype(float)
+            chosen.observe(features(channels))
 
-    def _starts(ear: int) -> list[int]:
-        """Frames in which the ear's network begins anew."""
-        if restarted is None or not restarted.any():
-            return [0]
-        return sorted({0, *np.flatnonzero(restarted[ear]).tolist()})
+        def run(some: ndarray) -> ndarray:
+            with torch.inference_mode():
+                found: ndarray = chosen(features(some)).numpy()
+            return np.swapaxes(found, -1, -2).astype(float)
+
+        return masks_in_steps(run, channels, stepped, restarted)
 
     return masks
-
-
-def _resting(
-    network: MaskNetwork | QuantisedNetwork,
-    features: torch.Tensor,
-    stepped: ndarray,
-    starts: list[int],
-) -> ndarray:
-    """(frame, bin) of one ear, from features (channel, frame, bin)."""
-    result = np.zeros((len(stepped), features.shape[-1]), dtype=np.float32)
-    for start, end in zip(starts, [*starts[1:], len(stepped)], strict=True):
-        there = np.zeros(len(stepped), dtype=bool)
-        there[start:end] = stepped[start:end]
-        steps = np.cumsum(there)[start:end]  # how many the network has made
-        if steps.size and steps[-1]:
-            found = network(features[:, there.nonzero()[0]][None])[0].numpy()
-            result[start:end][steps > 0] = found[steps[steps > 0] - 1]
-    return result

@@ -110,6 +110,10 @@ class PrecisionSpec(Spec):
         return self.activations if self.scheme == "static" else 32
 
 
+FLOATING = PrecisionSpec(weights=32, activations=32)
+"""Nothing is rounded."""
+
+
 class QuantisationSpec(PrecisionSpec):
     """Everything that decides how a network is quantised, also in training."""
 

@@ -19,6 +19,7 @@ import torch
 
 from hasim.config.files import write_whole
 from hasim.networks.compact_mn_dnn import CompactMnDnn, CompactMnDnnSpec
+from hasim.networks.contract import Role
 from hasim.networks.mn_dnn import MnDnn, MnDnnSpec
 from hasim.networks.precision import PrecisionSpec, QuantisationSpec
 from hasim.networks.quantization.network import QuantisedNetwork, quantised
@@ -26,19 +27,18 @@ from hasim.networks.sn_dnn import SnDnn, SnDnnSpec
 
 FORMAT_VERSION = 1
 NetworkSpec = SnDnnSpec | MnDnnSpec | CompactMnDnnSpec
-MaskNetwork = SnDnn | MnDnn | CompactMnDnn
+FloatNetwork = SnDnn | MnDnn | CompactMnDnn
+StoredNetwork = FloatNetwork | QuantisedNetwork
 
 
-def build(spec: NetworkSpec) -> MaskNetwork:
+def build(spec: NetworkSpec) -> FloatNetwork:
     """The network of a Spec, freshly initialised from torch's global generator."""
     if isinstance(spec, SnDnnSpec):
         return SnDnn(spec)
     return MnDnn(spec) if isinstance(spec, MnDnnSpec) else CompactMnDnn(spec)
 
 
-def save(
-    network: MaskNetwork | QuantisedNetwork, path: Path, card: dict[str, Any] | None = None
-) -> None:
+def save(network: StoredNetwork, path: Path, card: dict[str, Any] | None = None) -> None:
     """Write a network as float32, atomically; `card` is free JSON about the weights' origin."""
     block = {
         "format_version": FORMAT_VERSION,
@@ -76,7 +76,7 @@ def pack(source: Path, target: Path) -> None:
     _write(target, tensors, _block(source))
 
 
-def load(path: Path) -> MaskNetwork | QuantisedNetwork:
+def load(path: Path) -> StoredNetwork:
     """The network stored in a file, in evaluation mode, on the CPU.
 
     ValueError where the file is not there, not one of ours, of another format version, or where
@@ -86,7 +86,7 @@ def load(path: Path) -> MaskNetwork | QuantisedNetwork:
 
     block = _block(path)
     built = build(_spec(path, block))
-    network: MaskNetwork | QuantisedNetwork = built
+    network: StoredNetwork = built
     if block.get("quantisation") is not None:
         network = quantised(built, _quantisation(path, block["quantisation"]))
     tensors = load_file(path)
@@ -116,9 +116,9 @@ def load(path: Path) -> MaskNetwork | QuantisedNetwork:
     return network.eval()
 
 
-def role(network: MaskNetwork | QuantisedNetwork) -> str:
+def role(network: StoredNetwork) -> Role:
     """What a network is in an algorithm: "sn_dnn", or "mn_dnn" (also the compact one)."""
-    return network.spec.kind.removeprefix("compact_")
+    return "sn_dnn" if isinstance(network.spec, SnDnnSpec) else "mn_dnn"
 
 
 def read_card(path: Path) -> dict[str, Any]:

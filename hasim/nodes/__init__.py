@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from hasim.config.spec import by_kind
+from hasim.networks.contract import MaskEstimator
 from hasim.nodes.centralised import Centralised
 from hasim.nodes.frame_by_frame import FrameByFrame, Stepper
 from hasim.nodes.inverted import InvertedDagger, InvertedStar
 from hasim.nodes.local import Local
 from hasim.nodes.mn_tango import MnTango
-from hasim.nodes.node import Enhanced, Masks, Node
+from hasim.nodes.node import Enhanced, Node
 from hasim.nodes.passthrough import Passthrough
 from hasim.nodes.tango import Tango
 
@@ -34,7 +35,7 @@ __all__ = [
     "InvertedDagger",
     "InvertedStar",
     "Local",
-    "Masks",
+    "MaskEstimator",
     "MnTango",
     "Node",
     "Passthrough",

@@ -11,13 +11,14 @@ from pydantic import Field, model_validator
 
 from hasim.dsp import wiener_filters
 from hasim.dsp.stft import FrontEndSpec
+from hasim.networks.contract import MaskEstimator
 from hasim.nodes.arrivals import NEVER
 from hasim.nodes.blocks import FLOAT_BYTES, MICS
 from hasim.nodes.exchange import Exchange
 from hasim.nodes.exchange_policy import PolicySpec, Wait
 from hasim.nodes.filter_weights import Updates
 from hasim.nodes.mask_driven import MaskDrivenNode
-from hasim.nodes.node import Enhanced, Masks
+from hasim.nodes.node import Enhanced
 from hasim.nodes.reception import Fill, Received, Reception
 from hasim.simulation.device.memory import Item
 from hasim.simulation.program import Compute, Program
@@ -57,7 +58,7 @@ class ExchangingNode(MaskDrivenNode):
             )
         return self
 
-    def enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+    def enhance(self, mics: ndarray, exchange: Exchange, masks: MaskEstimator) -> Enhanced:
         """Enhance (ear, mic, bin, frame); what the other ear knows comes through `exchange` alone.
 
         A codec that distributes its bits by the weights of the receiver's filter gets them from a
@@ -69,7 +70,7 @@ class ExchangingNode(MaskDrivenNode):
             exchange = exchange.weighted({name: gain[::-1] for name, gain in gains.items()})
         return self._enhance(mics, exchange, masks)
 
-    def _enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+    def _enhance(self, mics: ndarray, exchange: Exchange, masks: MaskEstimator) -> Enhanced:
         raise NotImplementedError
 
     def received(

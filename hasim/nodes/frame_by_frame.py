@@ -14,9 +14,10 @@ from numpy import ndarray
 
 from hasim.config.spec import Spec
 from hasim.dsp.stft import FrontEndSpec
+from hasim.networks.contract import MaskEstimator
 from hasim.nodes.blocks import analysis, buffers, coding, synthesis
 from hasim.nodes.exchange import Exchange
-from hasim.nodes.node import Enhanced, Masks
+from hasim.nodes.node import Enhanced
 from hasim.nodes.packets import packet_bits
 from hasim.simulation.device.memory import Item
 from hasim.simulation.link.codecs import CodecSpec
@@ -76,7 +77,7 @@ class FrameByFrame(Spec):
         streams = 1 if self.exchanges else 0
         return (*buffers(front_end, codec, streams), Item("state", self.ram_bytes))
 
-    def enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+    def enhance(self, mics: ndarray, exchange: Exchange, masks: MaskEstimator) -> Enhanced:
         """Step both ears frame by frame; a frame that the device skipped is not stepped."""
         ears, _, bins, frames = mics.shape
         steppers = [self.start(ear) for ear in range(ears)]

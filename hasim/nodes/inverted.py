@@ -15,10 +15,11 @@ from numpy import ndarray
 
 from hasim.dsp import wiener_filters
 from hasim.dsp.stft import FrontEndSpec
+from hasim.networks.contract import MaskEstimator
 from hasim.nodes.blocks import MICS, buffers, filtered_exchange, raw_exchange, synthesis
 from hasim.nodes.exchange import Exchange
 from hasim.nodes.exchanging import ExchangingNode
-from hasim.nodes.node import Enhanced, Masks
+from hasim.nodes.node import Enhanced
 from hasim.simulation.device.memory import Item
 from hasim.simulation.link.codecs import CodecSpec
 from hasim.simulation.program import Program
@@ -59,7 +60,7 @@ class _Inverted(ExchangingNode):
             *self.partner_filter_memory(MICS + 1, front_end),
         )
 
-    def _enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+    def _enhance(self, mics: ndarray, exchange: Exchange, masks: MaskEstimator) -> Enhanced:
         made = exchange.sent("z") if self.second_exchange else exchange.timeline.computed
         raw = self.received(exchange, "reference", mics[:, :1])
         mask_1 = self.mask(masks, exchange, "mn_dnn", mics[:, 0], raw.signal[:, 0])

@@ -8,10 +8,11 @@ from numpy import ndarray
 
 from hasim.dsp import wiener_filters
 from hasim.dsp.stft import FrontEndSpec
+from hasim.networks.contract import MaskEstimator
 from hasim.nodes.blocks import MICS, analysis, buffers, synthesis
 from hasim.nodes.exchange import Exchange
 from hasim.nodes.mask_driven import MaskDrivenNode
-from hasim.nodes.node import Enhanced, Masks
+from hasim.nodes.node import Enhanced
 from hasim.simulation.device.memory import Item
 from hasim.simulation.link.codecs import CodecSpec
 from hasim.simulation.program import Program
@@ -39,7 +40,7 @@ class Local(MaskDrivenNode):
             *self.filter_memory("final", MICS, front_end),
         )
 
-    def enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+    def enhance(self, mics: ndarray, exchange: Exchange, masks: MaskEstimator) -> Enhanced:
         """Filter over the local microphones."""
         mask = self.mask(masks, exchange, "sn_dnn", mics[:, 0])
         weights = self.local_filter_weights(mics, mask, exchange)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import numpy as np
 from numpy import ndarray
@@ -16,13 +16,15 @@ from hasim.dsp.oracle_masks import OracleMask
 from hasim.dsp.stft import FrontEndSpec
 from hasim.dsp.wiener_filters import FilterName
 from hasim.networks import cost
+from hasim.networks.contract import MaskEstimator, NetworkCost, Role
 from hasim.networks.precision import PrecisionSpec
 from hasim.networks.pretrained import ShippedName
+from hasim.networks.registry import NetworksSpec, find
 from hasim.nodes.blocks import FLOAT_BYTES
 from hasim.nodes.exchange import Exchange
 from hasim.nodes.filter_weights import Solve, Updates, filter_weights
-from hasim.nodes.node import Masks
 from hasim.simulation.device.memory import Item
+from hasim.simulation.link.codecs import CodecSpec
 from hasim.simulation.program import Compute, Program
 
 
@@ -37,6 +39,8 @@ class MaskDrivenNode(Spec):
     """For trained masks: a safetensors file, or a folder with one for each network; `hasim:NAME`
     for the networks of that recipe, null for those of the algorithm and its `groups` in floating
     point, both of which come with hasim."""
+    networks: NetworksSpec = NetworksSpec()
+    """Networks of one's own, in place of those that `masks` says."""
     oracle_mask: OracleMask = "irm1"
     """Ideal ratio mask of amplitudes or powers, ideal binary, ideal amplitude, phase-sensitive
     mask."""
@@ -58,16 +62,40 @@ class MaskDrivenNode(Spec):
     covariance: CovarianceSpec = Recursive()
 
     @model_validator(mode="after")
-    def _trained_networks_run_in_every_frame(self) -> Self:
-        if self.masks == "trained" and self.mask_every > 1:
+    def _networks_run_in_every_frame(self) -> Self:
+        own = self.networks.names()
+        if self.mask_every > 1 and (self.masks == "trained" or own):
+            whose = "networks of one's own" if own else "masks: trained"
             raise ValueError(
-                "mask_every: must be 1 with masks: trained, whose networks remember every frame "
+                f"mask_every: must be 1 with {whose}, whose state is that of every frame "
                 f"(got {self.mask_every})"
+            )
+        if self.spare_groups is not None and "mn_dnn" in own:
+            raise ValueError(
+                "spare_groups: must be null with networks.mn_dnn, which has no smaller network "
+                f"beside it (got {self.spare_groups})"
             )
         return self
 
+    def roles(self, front_end: FrontEndSpec, codec: CodecSpec) -> tuple[Role, ...]:
+        """Roles of the networks that the program runs."""
+        steps = [step for step in self.program(front_end, codec) if isinstance(step, Compute)]
+        run = {step.name for step in steps if step.part == "network"}
+        return tuple(role for role in get_args(Role) if role in run)
+
+    def trained_roles(self, front_end: FrontEndSpec, codec: CodecSpec) -> tuple[Role, ...]:
+        """Roles of those that need trained weights."""
+        if self.masks != "trained":
+            return ()
+        own = self.networks.names()
+        return tuple(role for role in self.roles(front_end, codec) if role not in own)
+
+    def program(self, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
+        """The steps of one frame on one ear's device."""
+        raise NotImplementedError
+
     def mask(
-        self, masks: Masks, exchange: Exchange, network: cost.Network, *inputs: ndarray
+        self, masks: MaskEstimator, exchange: Exchange, network: Role, *inputs: ndarray
     ) -> ndarray:
         """(ear, bin, frame): in every frame the mask of the last run of `network`."""
         made = masks(network, *inputs)
@@ -78,8 +106,18 @@ class MaskDrivenNode(Spec):
         last = np.maximum.accumulate(np.where(ran, number, 0), axis=1)
         return np.take_along_axis(made, last[:, None, :], axis=-1)
 
-    def network(self, name: cost.Network, front_end: FrontEndSpec) -> Compute:
+    def network(self, name: Role, front_end: FrontEndSpec) -> Compute:
         """One run of a mask network."""
+        if (own := self._own(name)) is not None:
+            return Compute(
+                name,
+                own.macs,
+                own.precision,
+                part="network",
+                kind=own.layer,
+                weight_bytes=own.weight_bytes,
+                renews=True,
+            )
         parts, spare = self._parts(name, front_end), self._spare_parts(name, front_end)
         return Compute(
             name,
@@ -93,9 +131,15 @@ class MaskDrivenNode(Spec):
             spare_bytes=self._stored_bytes(spare),
         )
 
-    def network_memory(self, name: cost.Network, front_end: FrontEndSpec) -> tuple[Item, ...]:
+    def network_memory(self, name: Role, front_end: FrontEndSpec) -> tuple[Item, ...]:
         """Item by item: weights and state of a mask network and of the smaller one in its place,
         and a mask."""
+        if (own := self._own(name)) is not None:
+            return (
+                Item(f"{name} mask", FLOAT_BYTES * front_end.bins),
+                Item(f"{name} weights", own.weight_bytes, "nvm"),
+                Item(f"{name} state", own.state_bytes),
+            )
         mask_bytes = -(-front_end.bins * self.precision.io_bits // 8)
         items = [Item(f"{name} mask", mask_bytes)]
         networks = (
@@ -162,16 +206,21 @@ class MaskDrivenNode(Spec):
         """Weights (..., channel) of the node's filter for covariances (..., channel, channel)."""
         return wiener_filters.weights(self.filter, speech, noise, mu=self.mu, rank=self.rank)
 
+    def _own(self, name: Role) -> NetworkCost | None:
+        """The cost of a network of one's own in this role; None where there is none."""
+        own = self.networks.names().get(name)
+        return None if own is None else find(own).cost
+
     def _stored_bytes(self, parts: tuple[cost.Part, ...]) -> int:
         return sum(cost.stored_bytes(parts, self.precision).values())
 
-    def _spare_parts(self, name: cost.Network, front_end: FrontEndSpec) -> tuple[cost.Part, ...]:
+    def _spare_parts(self, name: Role, front_end: FrontEndSpec) -> tuple[cost.Part, ...]:
         """The smaller network; nothing where there is none."""
         if name == "sn_dnn" or self.spare_groups is None:
             return ()
         return cost.mn_dnn(self.spare_groups, bins=front_end.bins)
 
-    def _parts(self, name: cost.Network, front_end: FrontEndSpec) -> tuple[cost.Part, ...]:
+    def _parts(self, name: Role, front_end: FrontEndSpec) -> tuple[cost.Part, ...]:
         if name == "sn_dnn":
             return cost.sn_dnn(front_end.bins)
         return cost.mn_dnn(self.groups, bins=front_end.bins)

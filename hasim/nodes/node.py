@@ -14,14 +14,11 @@ from typing import Protocol, runtime_checkable
 from numpy import ndarray
 
 from hasim.dsp.stft import FrontEndSpec
+from hasim.networks.contract import MaskEstimator
 from hasim.nodes.exchange import Exchange
 from hasim.simulation.device.memory import Item
 from hasim.simulation.link.codecs import CodecSpec
 from hasim.simulation.program import Program
-
-Masks = Callable[..., ndarray]
-"""masks(network, *inputs) -> (ear, bin, frame): `network` is "sn_dnn" or "mn_dnn", inputs (ear,
-bin, frame)."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -63,6 +60,6 @@ class Node(Protocol):
     def memory(self, front_end: FrontEndSpec, codec: CodecSpec) -> tuple[Item, ...]:
         """What has to lie in the device's memory."""
 
-    def enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+    def enhance(self, mics: ndarray, exchange: Exchange, masks: MaskEstimator) -> Enhanced:
         """Enhance (ear, mic, bin, frame); what the other ear knows comes through `exchange`
         alone."""

@@ -10,10 +10,11 @@ from numpy import ndarray
 
 from hasim.dsp import wiener_filters
 from hasim.dsp.stft import FrontEndSpec
+from hasim.networks.contract import MaskEstimator
 from hasim.nodes.blocks import MICS, buffers, raw_exchange, synthesis
 from hasim.nodes.exchange import Exchange
 from hasim.nodes.exchanging import ExchangingNode
-from hasim.nodes.node import Enhanced, Masks
+from hasim.nodes.node import Enhanced
 from hasim.simulation.device.memory import Item
 from hasim.simulation.link.codecs import CodecSpec
 from hasim.simulation.program import Program
@@ -43,7 +44,7 @@ class OneFilterNode(ExchangingNode):
             *self.partner_filter_memory(MICS + self.streams, front_end),
         )
 
-    def _enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+    def _enhance(self, mics: ndarray, exchange: Exchange, masks: MaskEstimator) -> Enhanced:
         partner = self.received(exchange, self.channel, mics[:, : self.streams])
         mask = self.mask(masks, exchange, "mn_dnn", mics[:, 0], partner.signal[:, 0])
         weights = self.partner_filter(mics, partner, mask, exchange)

@@ -8,9 +8,10 @@ from numpy import ndarray
 
 from hasim.config.spec import Spec
 from hasim.dsp.stft import FrontEndSpec
+from hasim.networks.contract import MaskEstimator
 from hasim.nodes.blocks import analysis, buffers, synthesis
 from hasim.nodes.exchange import Exchange
-from hasim.nodes.node import Enhanced, Masks
+from hasim.nodes.node import Enhanced
 from hasim.simulation.device.memory import Item
 from hasim.simulation.link.codecs import CodecSpec
 from hasim.simulation.program import Program
@@ -29,6 +30,6 @@ class Passthrough(Spec):
         """Buffers alone."""
         return buffers(front_end)
 
-    def enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+    def enhance(self, mics: ndarray, exchange: Exchange, masks: MaskEstimator) -> Enhanced:
         """The first microphone."""
         return Enhanced(mics[:, 0], through=lambda signals: signals[:, 0])

@@ -10,10 +10,11 @@ from numpy import ndarray
 
 from hasim.dsp import wiener_filters
 from hasim.dsp.stft import FrontEndSpec
+from hasim.networks.contract import MaskEstimator
 from hasim.nodes.blocks import MICS, analysis, buffers, filtered_exchange, synthesis
 from hasim.nodes.exchange import Exchange
 from hasim.nodes.exchanging import ExchangingNode
-from hasim.nodes.node import Enhanced, Masks
+from hasim.nodes.node import Enhanced
 from hasim.simulation.device.memory import Item
 from hasim.simulation.link.codecs import CodecSpec
 from hasim.simulation.program import Program
@@ -48,7 +49,7 @@ class Tango(ExchangingNode):
             *self.partner_filter_memory(MICS + 1, front_end),
         )
 
-    def _enhance(self, mics: ndarray, exchange: Exchange, masks: Masks) -> Enhanced:
+    def _enhance(self, mics: ndarray, exchange: Exchange, masks: MaskEstimator) -> Enhanced:
         mask_1 = self.mask(masks, exchange, "sn_dnn", mics[:, 0])
         first = self.local_filter_weights(mics, mask_1, exchange)
 

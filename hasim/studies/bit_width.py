@@ -27,10 +27,11 @@ from hasim.studies.evaluate import BASE
 from hasim.studies.statistics import interval
 
 if TYPE_CHECKING:
+    from hasim.networks.contract import Role
     from hasim.networks.precision import QuantisationSpec
     from hasim.networks.quantization.network import QuantisedNetwork
     from hasim.networks.quantization.search import Found
-    from hasim.networks.weights_file import MaskNetwork
+    from hasim.networks.weights_file import FloatNetwork, StoredNetwork
 
 ALGORITHMS = {("sn_dnn",): "local", ("mn_dnn",): "mn_tango", ("mn_dnn", "sn_dnn"): "tango"}
 """Where networks are heard, by their roles."""
@@ -39,7 +40,7 @@ METRICS = ("si_sdr", "si_sir")
 Progress = Callable[[int, int], None]
 
 
-def read_networks(files: Sequence[Path]) -> list[MaskNetwork]:
+def read_networks(files: Sequence[Path]) -> list[FloatNetwork]:
     """Networks in floating point, one of every role at most; InputError where there are others."""
     from hasim.networks.mask_estimator import by_role
     from hasim.networks.quantization.network import QuantisedNetwork
@@ -53,7 +54,7 @@ def read_networks(files: Sequence[Path]) -> list[MaskNetwork]:
 
 
 def sensitivity(
-    network: MaskNetwork,
+    network: FloatNetwork,
     scenes: Sequence[Scenario],
     *,
     bits: int = 4,
@@ -73,7 +74,7 @@ def sensitivity(
 
 
 def dynamic(
-    networks: Sequence[MaskNetwork],
+    networks: Sequence[FloatNetwork],
     scenes: Sequence[Scenario],
     *,
     progress: Progress = lambda done, total: None,
@@ -99,7 +100,7 @@ def _compared(
 
 
 def search(
-    network: MaskNetwork,
+    network: FloatNetwork,
     scenes: Sequence[Scenario],
     *,
     max_bytes: int | None = None,
@@ -140,7 +141,7 @@ class Bench:
     """
 
     def __init__(
-        self, networks: Sequence[MaskNetwork], scenes: Sequence[Scenario], *, stoi: bool = False
+        self, networks: Sequence[FloatNetwork], scenes: Sequence[Scenario], *, stoi: bool = False
     ) -> None:
         from hasim.networks.weights_file import role
 
@@ -193,7 +194,7 @@ class Bench:
         scenario: Scenario,
         scene: Scene,
         timeline: Timeline,
-        networks: Mapping[str, MaskNetwork | QuantisedNetwork],
+        networks: Mapping[Role, StoredNetwork],
     ) -> tuple[Enhanced, Mapping[str, Mapping[str, float]]]:
         from hasim.networks.mask_estimator import estimator
 
@@ -242,7 +243,7 @@ def _ratio_db(other: ndarray, exact: ndarray) -> float:
     return float(10 * np.log10(max(difference, 1e-20)))
 
 
-def _other_bytes(network: MaskNetwork) -> int:
+def _other_bytes(network: FloatNetwork) -> int:
     """What is stored besides packed weights: biases, normalisation, ERB matrices, two range values
     per output channel, 4 bytes each."""
     rows = sum(len(p) for p in network.parameters() if p.ndim == 2)

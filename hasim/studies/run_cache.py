@@ -27,7 +27,7 @@ from hasim.config.records import packed, unpacked
 from hasim.config.spec import Spec
 from hasim.experiment.run import mask_source, play_time, render_scene
 from hasim.experiment.scenario import Scenario
-from hasim.nodes import Masks
+from hasim.networks.contract import MaskEstimator, Role
 from hasim.nodes.mask_driven import MaskDrivenNode
 from hasim.simulation.timeline import Deliveries, Timeline
 
@@ -109,15 +109,22 @@ def timeline(scenario: Scenario, folder: Path, code: str) -> Timeline:
     return unpacked(_shared(key, lambda: packed(play_time(scenario)), folder), _RECORDS)
 
 
-def masks(scenario: Scenario, scene: Scene, timeline: Timeline, folder: Path, code: str) -> Masks:
+def masks(
+    scenario: Scenario, scene: Scene, timeline: Timeline, folder: Path, code: str
+) -> MaskEstimator:
     """`experiment.mask_source`, or what trained networks gave before for the same inputs.
 
     What the networks hear of the other ear has come over the link, so runs with different links
     share its masks only where the same arrived. Weights are read when a mask is not known.
     """
     spec = scenario.algorithm
-    if not isinstance(spec, MaskDrivenNode) or spec.masks != "trained":
-        return mask_source(scenario, scene, timeline)  # made faster than read
+    trained: tuple[Role, ...] = ()
+    if isinstance(spec, MaskDrivenNode):
+        trained = spec.trained_roles(scenario.front_end, scenario.link.codec)
+    if not trained:
+        # An oracle's masks are made faster than read; nothing says when a network of one's own has
+        # changed.
+        return mask_source(scenario, scene, timeline)
     common = {
         "what": "masks",
         "code": code,
@@ -125,14 +132,16 @@ def masks(scenario: Scenario, scene: Scene, timeline: Timeline, folder: Path, co
         "front_end": content(scenario.front_end),
         "frames": [_array_hash(timeline.renewed), _array_hash(timeline.restarted)],
     }
-    source: list[Masks] = []
+    source: list[MaskEstimator] = []
 
-    def kept(network: str, *inputs: ndarray) -> ndarray:
+    def kept(network: Role, *inputs: ndarray) -> ndarray:
         def computed() -> Arrays:
             if not source:
                 source.append(mask_source(scenario, scene, timeline))
             return {"mask": source[0](network, *inputs)}
 
+        if network not in trained:
+            return computed()["mask"]
         key = common | {"network": network, "inputs": [_array_hash(given) for given in inputs]}
         return _shared(key, computed, folder)["mask"]
 

@@ -9,7 +9,7 @@ from hasim.networks import cost
 from hasim.networks.compact_mn_dnn import CompactMnDnn, CompactMnDnnSpec, interleave
 from hasim.networks.mn_dnn import MnDnn, MnDnnSpec
 from hasim.networks.sn_dnn import SnDnn, SnDnnSpec
-from hasim.networks.weights_file import MaskNetwork, NetworkSpec, build
+from hasim.networks.weights_file import FloatNetwork, NetworkSpec, build
 
 SPECS: list[NetworkSpec] = [
     SnDnnSpec(),
@@ -22,7 +22,7 @@ SPECS: list[NetworkSpec] = [
 ]
 
 
-def network_and_input(spec: NetworkSpec, frames: int = 7) -> tuple[MaskNetwork, torch.Tensor]:
+def network_and_input(spec: NetworkSpec, frames: int = 7) -> tuple[FloatNetwork, torch.Tensor]:
     torch.manual_seed(3)
     network = build(spec).double()
     channels = 1 if isinstance(spec, SnDnnSpec) else 2

@@ -18,7 +18,7 @@ from hasim.networks.quantization.calibration import demo_magnitudes
 from hasim.networks.quantization.fixed_point import Levels
 from hasim.networks.quantization.network import QuantisedNetwork, quantised
 from hasim.networks.sn_dnn import SnDnn
-from hasim.networks.weights_file import MaskNetwork
+from hasim.networks.weights_file import FloatNetwork, StoredNetwork
 
 Format = Literal["c", "npz", "onnx"]
 GOLDEN_FRAMES = 28  # of sound
@@ -62,9 +62,7 @@ def integer_spec(weights: int = 8) -> QuantisationSpec:
     )
 
 
-def _integers(
-    stem: str, network: MaskNetwork | QuantisedNetwork, format: Format, weights: int
-) -> dict[str, bytes]:
+def _integers(stem: str, network: StoredNetwork, format: Format, weights: int) -> dict[str, bytes]:
     from hasim.networks.export import c_code, npz_file
     from hasim.networks.quantization.to_integer import features, integer
 
@@ -91,7 +89,7 @@ def _golden(grid: Levels, heard: ndarray) -> ndarray:
     return np.concatenate([heard, extremes])
 
 
-def _onnx(network: MaskNetwork) -> bytes:
+def _onnx(network: FloatNetwork) -> bytes:
     from importlib.util import find_spec
 
     if find_spec("onnx") is None:

@@ -7,10 +7,10 @@ import re
 
 from hasim.networks.precision import LSTM_POINTS, QuantisationSpec, known_bits
 from hasim.networks.quantization.network import quantised
-from hasim.networks.weights_file import MaskNetwork
+from hasim.networks.weights_file import FloatNetwork
 
 
-def drops(network: MaskNetwork, bits: int, others: int = 32) -> dict[str, QuantisationSpec]:
+def drops(network: FloatNetwork, bits: int, others: int = 32) -> dict[str, QuantisationSpec]:
     """Variants by what has only `bits` in them: every point, every weight matrix, all together.
 
     A point is dropped in all layers at once, matrices of the groups of a layer are one. All else

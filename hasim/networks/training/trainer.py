@@ -34,7 +34,7 @@ from hasim.networks.training.losses import (
 )
 from hasim.networks.training.mixing import Batch, Mixer
 from hasim.networks.training.recipe import Recipe
-from hasim.networks.weights_file import MaskNetwork, build, load, role
+from hasim.networks.weights_file import FloatNetwork, StoredNetwork, build, load, role
 
 NOMINAL_LEVEL = 1 / NOISE_MAGNITUDE
 """Segments are brought to this level before the STFT loss, so that quiet ones count as much as loud
@@ -73,7 +73,7 @@ class Trainer:
         for start, path in recipe.start_from.items():
             _start(floating[start], start, start_from / path)
         self.teacher = self._teacher(floating, start_from)
-        self.networks: dict[str, MaskNetwork | QuantisedNetwork] = {**floating}
+        self.networks: dict[str, StoredNetwork] = {**floating}
         if recipe.quantisation is not None:
             for name, network in floating.items():
                 self.networks[name] = quantised(network, recipe.quantisation).to(device)
@@ -254,10 +254,10 @@ class Trainer:
         return {name: value / recipe.validation_batches for name, value in sums.items()}
 
     def _teacher(
-        self, started: Mapping[str, MaskNetwork], start_from: Path
-    ) -> dict[str, MaskNetwork]:
+        self, started: Mapping[str, FloatNetwork], start_from: Path
+    ) -> dict[str, FloatNetwork]:
         """Networks as they are now, in floating point; none where nothing has been trained yet."""
-        recipe, teacher = self.recipe, dict[str, MaskNetwork]()
+        recipe, teacher = self.recipe, dict[str, FloatNetwork]()
         if recipe.distillation is not None:
             for name, path in recipe.distillation.teacher.items():
                 key = f"distillation.teacher.{name}"
@@ -274,7 +274,7 @@ class Trainer:
             network.requires_grad_(False)
         return teacher
 
-    def _calibrate(self, networks: Mapping[str, MaskNetwork]) -> None:
+    def _calibrate(self, networks: Mapping[str, FloatNetwork]) -> None:
         """Standardise the features of networks that are still to be trained, on one batch."""
         rng = np.random.default_rng([self.recipe.seed, CALIBRATION])
         batch = self.mixers["mask"].batch(rng, 2 * self.recipe.scenes_per_batch)
@@ -301,7 +301,7 @@ class Trainer:
         self.epochs_done, self.best = state["epochs_done"], state["best"]
 
 
-def _start(network: MaskNetwork, name: str, path: Path) -> None:
+def _start(network: FloatNetwork, name: str, path: Path) -> None:
     """Fill the network with the weights of a file or folder."""
     found = _floating(f"start_from.{name}", name, path)
     if found.spec != network.spec:
@@ -312,7 +312,7 @@ def _start(network: MaskNetwork, name: str, path: Path) -> None:
     network.load_state_dict(found.state_dict())
 
 
-def _floating(key: str, name: str, path: Path) -> MaskNetwork:
+def _floating(key: str, name: str, path: Path) -> FloatNetwork:
     """The network called `name` of a file or folder."""
     file = path / f"{name}.safetensors" if path.is_dir() else path
     network = load(file)

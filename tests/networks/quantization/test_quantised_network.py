@@ -11,7 +11,7 @@ from hasim.networks.mn_dnn import MnDnn, MnDnnSpec
 from hasim.networks.precision import LSTM_POINTS, PrecisionSpec, QuantisationSpec
 from hasim.networks.quantization.network import QuantisedNetwork, quantised
 from hasim.networks.sn_dnn import SnDnnSpec
-from hasim.networks.weights_file import MaskNetwork, NetworkSpec, build
+from hasim.networks.weights_file import FloatNetwork, NetworkSpec, build
 
 SPECS: list[NetworkSpec] = [
     SnDnnSpec(bins=33, hidden=8, layers=2, head=12),
@@ -28,14 +28,14 @@ KINDS: list[dict[str, Any]] = [
 ]
 
 
-def network_and_input(spec: NetworkSpec, frames: int = 6) -> tuple[MaskNetwork, Tensor]:
+def network_and_input(spec: NetworkSpec, frames: int = 6) -> tuple[FloatNetwork, Tensor]:
     torch.manual_seed(3)
     network = build(spec).double()
     channels = 1 if isinstance(spec, SnDnnSpec) else 2
     return network, torch.rand(2, channels, frames, spec.bins, dtype=torch.float64)
 
 
-def made(spec: NetworkSpec, kind: dict[str, Any]) -> tuple[MaskNetwork, QuantisedNetwork, Tensor]:
+def made(spec: NetworkSpec, kind: dict[str, Any]) -> tuple[FloatNetwork, QuantisedNetwork, Tensor]:
     network, x = network_and_input(spec)
     small = quantised(network, QuantisationSpec(**kind)).double()
     small.observe(x)
