@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from hasim.config.diagnostics import ScenarioError, ScenarioWarning
     from hasim.config.spec import InputError, LimitError, Spec
     from hasim.dsp.stft import FrontEndSpec
-    from hasim.experiment.load import load
     from hasim.experiment.result import RunResult
     from hasim.experiment.scenario import Scenario
     from hasim.networks.contract import MaskEstimator, MaskNetwork, NetworkCost, Role
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from hasim.nodes.frame_by_frame import FrameByFrame
     from hasim.nodes.mask_driven import MaskDrivenNode
     from hasim.nodes.node import Enhanced, Node
+    from hasim.reporting.run_folder import load
     from hasim.simulation.device.device import DeviceSpec
     from hasim.simulation.device.memory import Item
     from hasim.simulation.feasibility import Verdict
@@ -79,7 +79,7 @@ _HOMES = {
     "Timeline": "simulation.timeline",
     "Verdict": "simulation.feasibility",
     "buffers": "nodes.blocks",
-    "load": "experiment.load",
+    "load": "reporting.run_folder",
     "raw_exchange": "nodes.blocks",
     "simulate": "simulation.simulate",
     "synthesis": "nodes.blocks",

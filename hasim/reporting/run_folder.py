@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hasim.experiment.load import load
 from hasim.experiment.result import RunResult
 from hasim.experiment.save import folder_name, save
 from hasim.reporting import notebook, page  # noqa: F401  a result in a notebook shows its table
 from hasim.reporting.figure import png_bytes
 from hasim.reporting.run_figures import figures
+
+__all__ = ["load", "write_run"]
 
 
 def write_run(result: RunResult, parent: str | Path) -> Path:
