@@ -44,7 +44,7 @@ def sensitivity(
     the filter."""
     from hasim.config.files import write_whole
     from hasim.networks import pretrained
-    from hasim.reporting import evaluation_tables, network_figures
+    from hasim.reporting import network_figures, network_tables
     from hasim.reporting.figure import png_bytes
     from hasim.studies import bit_width, evaluation_scenes
 
@@ -64,7 +64,7 @@ def sensitivity(
         print_json({"model": str(model), "scenes": n, "rows": rows})
         return
     print_table(
-        f"one thing at a time at {bits} bits, means of {n} scenes", *evaluation_tables.table(rows)
+        f"one thing at a time at {bits} bits, means of {n} scenes", *network_tables.quantised(rows)
     )
     for name in ("sensitivity.json", "sensitivity.png") if out is not None else ():
         typer.echo(str(out / name))  # type: ignore[operator]
@@ -94,7 +94,7 @@ def dynamic(
     """What PyTorch's dynamic post-training quantisation costs, and how much of that each of its
     choices costs: 8 bits of weights, 7 or 8 of activations."""
     from hasim.networks import pretrained
-    from hasim.reporting import evaluation_tables
+    from hasim.reporting import network_tables
     from hasim.studies import bit_width, evaluation_scenes
 
     networks = bit_width.read_networks(pretrained.files(model))
@@ -104,7 +104,7 @@ def dynamic(
     if as_json:
         print_json({"model": str(model), "scenes": n, "rows": rows})
     else:
-        print_table(f"against floating point, means of {n} scenes", *evaluation_tables.table(rows))
+        print_table(f"against floating point, means of {n} scenes", *network_tables.quantised(rows))
 
 
 SEARCH_BITS_EXAMPLES = (

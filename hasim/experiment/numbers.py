@@ -1,4 +1,4 @@
-"""The numbers of a run that are no scores: budget, power, latency, delivery, verdict."""
+"""The numbers of a run besides its scores: budget, power, latency, delivery, verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From spectra to what is heard, and to what the metrics are given."""
+"""From spectra to the sound that is heard, and to the signals that the metrics get."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def signals_to_score(
     enhanced: Enhanced,
     audio: dict[str, ndarray],
 ) -> Signals:
+    """The signals of the run from `scoring.skip_s` on, and talker and noise sent through alone."""
     images = {
         "image": scene.target.full,
         "early": scene.target.early,
@@ -59,6 +60,7 @@ def signals_to_score(
 
 
 def sound(scenario: Scenario, spectra: ndarray) -> ndarray:
+    """(ear, bin, frame) as (ear, sample), as long as the scenario."""
     samples = round(scenario.duration_s * scenario.sample_rate_hz)
     return synthesise(spectra, scenario.front_end, samples)
 

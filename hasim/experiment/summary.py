@@ -1,4 +1,4 @@
-"""A run on the screen: scores of both ears, the verdict, and the facts of time, link and devices.
+"""A run on the screen: scores of both ears, verdict, latency, link and devices.
 
 Rich renderables, for the terminal and (through `RunResult._repr_html_`) for notebooks. What a run
 has no number for is shown as a dash or left out.
@@ -31,7 +31,7 @@ DASH = "–"
 
 
 def table(result: RunResult, stages: bool = False) -> RenderableType:
-    """Scores (noisy to enhanced, both ears), with `stages` those of every tap; verdict; facts."""
+    """The scores of both ears, with `stages` also those of every stage; verdict; all else."""
     from rich.console import Group
     from rich.padding import Padding
 
@@ -83,7 +83,7 @@ def _of_ear(
 
 
 def _reasons(result: RunResult) -> Iterator[Text]:
-    """Why numbers of the output are missing; what the noisy signal cannot have is no news."""
+    """Why numbers of the output are missing, not those of the noisy signal."""
     from rich.text import Text
 
     names: dict[str, list[str]] = {}
@@ -275,7 +275,8 @@ class _Numbers:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return DASH if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # never -0.0
+    # Adding zero turns -0.0 into 0.0.
+    return DASH if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _gain(value: float | None, digits: int) -> Text:

@@ -1,4 +1,4 @@
-"""Binaural cues: how far talker and residual noise move from their places. Signals (ear, sample).
+"""Binaural cues: how far talker and residual noise seem to move. Signals (ear, sample).
 
 The level difference between the ears is compared in third-octave bands, the time difference below
 1.5 kHz, where listeners use it; both over the whole scored time, for the talker and the noise sent
@@ -27,7 +27,8 @@ AUDIBLE_DB = -50.0
 
 def band_powers(signal: ndarray, sample_rate_hz: int) -> ndarray:
     """Energy per third-octave band: (ear, sample) -> (ear, band)."""
-    spectrum = np.abs(np.fft.rfft(signal)) ** 2  # without padding: it would leak between bands
+    # Without padding, which would leak between bands.
+    spectrum = np.abs(np.fft.rfft(signal)) ** 2
     frequencies_hz = np.fft.rfftfreq(signal.shape[-1], 1 / sample_rate_hz)
     edges = np.searchsorted(
         frequencies_hz, [THIRD_OCTAVES_HZ * 10**-0.05, THIRD_OCTAVES_HZ * 10**0.05]
@@ -64,14 +65,16 @@ def itd_s(signal: ndarray, sample_rate_hz: int) -> float:
     Lag of the largest cross-correlation between 100 and 1500 Hz within +-1 ms, refined by a
     parabola through three samples.
     """
-    size = 1 << (2 * signal.shape[-1] - 1).bit_length()  # long enough for lags not to wrap round
+    # Long enough for lags not to wrap round.
+    size = 1 << (2 * signal.shape[-1] - 1).bit_length()
     left, right = np.fft.rfft(signal, size)
     frequencies_hz = np.fft.rfftfreq(size, 1 / sample_rate_hz)
     band = (frequencies_hz >= ITD_BAND_HZ[0]) & (frequencies_hz <= ITD_BAND_HZ[1])
     correlation = np.fft.irfft(np.where(band, right * left.conj(), 0), size)
     limit = round(ITD_LIMIT_S * sample_rate_hz)
     lags = np.arange(-limit, limit + 1)
-    peak = int(lags[np.argmax(correlation[lags])])  # negative lags stand at the end of the array
+    # Negative lags stand at the end of the array.
+    peak = int(lags[np.argmax(correlation[lags])])
     below, at, above = correlation[peak - 1], correlation[peak], correlation[peak + 1]
     curvature = below - 2 * at + above
     shift = 0.5 * (below - above) / curvature if curvature < 0 else 0.0
@@ -87,9 +90,8 @@ def itd_error_us(before: ndarray, after: ndarray, sample_rate_hz: int) -> Score:
 
 def measure(signals: Signals) -> Scores:
     """`ild_error_target_db`, `itd_error_target_us`, `ild_error_noise_db`, `itd_error_noise_us`."""
-    talker = (
-        signals.noisy - signals.noise
-    )  # the whole image, also where the reference is part of it
+    # The whole image, also where the reference is a part of it.
+    talker = signals.noisy - signals.noise
     pairs = {
         "target": (talker, signals.target_through),
         "noise": (signals.noise, signals.noise_through),

@@ -1,4 +1,4 @@
-"""An estimate taken apart into target, interference and artefacts, at right angles to each other.
+"""An estimate decomposed into target, interference and artefacts, at right angles to each other.
 
 All signals are (sample) and are made zero-mean first. With the target s, the noise n and the
 estimate e
@@ -33,7 +33,7 @@ class Parts:
 
 
 def decompose(target: ndarray, noise: ndarray, estimate: ndarray) -> Parts | Unscored:
-    """Energies of what is target, interference and artefact in `estimate`; all signals (sample)."""
+    """Energies of target, interference and artefacts in `estimate`; all signals (sample)."""
     if silent := silent_signal(target, estimate):
         return silent
     if is_silent(noise):
@@ -41,9 +41,10 @@ def decompose(target: ndarray, noise: ndarray, estimate: ndarray) -> Parts | Uns
     s = target - np.mean(target)
     e = estimate - np.mean(estimate)
     n = noise - np.mean(noise)
-    across = n - _coefficient(n, s) * s  # the part of the noise at right angles to the target
+    # The part of the noise at right angles to the target.
+    across = n - _coefficient(n, s) * s
     if energy(across) <= BOUND * energy(n):
-        return Unscored("the noise is a copy of the target, so the two cannot be told apart")
+        return Unscored("the noise is a copy of the target, so the two cannot be separated")
     e_target = _coefficient(e, s) * s
     e_interference = _coefficient(e, across) * across
     e_artefacts = e - e_target - e_interference
@@ -53,7 +54,7 @@ def decompose(target: ndarray, noise: ndarray, estimate: ndarray) -> Parts | Uns
 def silent_signal(target: ndarray, estimate: ndarray) -> Unscored | None:
     """The reason not to score when the reference or the output is silent."""
     if is_silent(target):
-        return Unscored("silent reference: the talker says nothing here")
+        return Unscored("silent reference: the talker does not speak here")
     if is_silent(estimate):
         return Unscored("silent output")
     return None

@@ -1,6 +1,6 @@
-"""Powers of signals, their ratios in decibels, and when such a ratio is no score.
+"""Powers of signals, their ratios in decibels, and when such a ratio is not a score.
 
-Signals are (sample). A metric that a signal cannot have is `Unscored` with the reason, never NaN or
+Signals are (sample). A ratio that does not exist is `Unscored` with the reason, never NaN or
 infinity.
 """
 
@@ -33,7 +33,8 @@ def is_silent(signal: ndarray) -> bool:
 
 
 def ratio_db(numerator: float, denominator: float, *, if_zero: str, if_unbounded: str) -> Score:
-    """10 lg (numerator / denominator) of two energies; beyond +-120 dB why it is no score.
+    """10 lg (numerator / denominator) of two energies; beyond +-120 dB the reason why it is
+    not a score.
 
     >>> ratio_db(100.0, 1.0, if_zero="no target", if_unbounded="no noise")
     20.0

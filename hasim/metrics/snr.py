@@ -7,8 +7,8 @@ filters of the run make of each, the energies over the whole scored time give
     noise reduction   = 10 lg(|n|^2 / |n'|^2)
     speech distortion = 10 lg(|s - s'|^2 / |s|^2)
 
-Broadband and over the whole time, not the mean over segments: filters that adapt would be judged by
-pauses and by their first frames. Noise reduction and speech distortion are the inverse
+They are broadband and over the whole time: a mean over segments would be ruled by pauses and by the
+first frames of a filter that adapts. Noise reduction and speech distortion are the inverse
 noise-reduction factor and the speech-distortion index of Chen, Benesty, Huang and Doclo, "New
 insights into the noise reduction Wiener filter", IEEE TASLP 14(4), 2006, in dB.
 """
@@ -53,7 +53,7 @@ def noise_reduction_db(n: ndarray, n_through: ndarray) -> Score:
 
 
 def speech_distortion_db(s: ndarray, s_through: ndarray) -> Score:
-    """What the filters change in the talker, against the talker, in dB; signals (sample).
+    """Energy of what the filters change in the talker over that of the talker, in dB; (sample).
 
     Lower is better: 0 dB where nothing comes through, about -6 dB where half of the amplitude does.
     """
@@ -69,9 +69,8 @@ def speech_distortion_db(s: ndarray, s_through: ndarray) -> Score:
 
 def measure(signals: Signals) -> Scores:
     """`snr_improvement_db_left`, `noise_reduction_db_...`, `speech_distortion_db_...`, `_right`."""
-    talker = (
-        signals.noisy - signals.noise
-    )  # the whole image, also where the reference is part of it
+    # The whole image, also where the reference is a part of it.
+    talker = signals.noisy - signals.noise
     numbers: dict[str, Score] = {}
     for i, ear in enumerate(EARS):
         s, n = talker[i], signals.noise[i]

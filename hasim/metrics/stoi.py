@@ -24,7 +24,8 @@ def stoi(
 
     if silent := silent_signal(target, estimate):
         return silent
-    if len(target) < 0.4 * sample_rate_hz:  # 30 frames of 256 samples every 128 at 10 kHz
+    # 30 frames of 256 samples every 128 at 10 kHz.
+    if len(target) < 0.4 * sample_rate_hz:
         return Unscored(f"too short: {len(target) / sample_rate_hz:.3g} s of sound, 0.4 s needed")
     # pystoi's ESTOI adds noise of 1e-16 from numpy's global generator: without a seed the last
     # digits of the score would differ from run to run.

@@ -1,4 +1,8 @@
-"""Tables of an evaluation for the terminal."""
+"""The tables of an evaluation, each as a head and lines of text.
+
+`evaluation` is what `hasim.studies.evaluate` gives: records of `scores`, `differences` and
+`share_of_oracle`.
+"""
 
 from __future__ import annotations
 
@@ -6,57 +10,59 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hasim.metrics import catalogue
-from hasim.metrics.catalogue import UNITS, Quantity
+from hasim.metrics.catalogue import Quantity
 from hasim.studies.evaluate import BOTH, NOISY, OUTPUT
 from hasim.studies.statistics import Interval
 
 Table = tuple[list[str], list[list[str]]]
 
 
-def by_step(told: Mapping[str, Any]) -> Table:
-    """Head and lines: every step's means, left and right, in the paper's order of columns."""
+def by_step(evaluation: Mapping[str, Any]) -> Table:
+    """The means of every step of every algorithm, at the left and the right ear."""
     found: dict[tuple[str, str, str], dict[str, float]] = {}
-    for record in told["scores"]:
+    for record in evaluation["scores"]:
         key = (record["algorithm"], record["masks"], record["step"])
         found.setdefault(key, {})[record["metric"] + record["ear"]] = record["mean"]
-    columns = [one for one in _quantities(told["scores"]) if one.compared]
+    columns = [one for one in _quantities(evaluation["scores"]) if one.compared]
     lines = []
     for (algorithm, masks, step), means in found.items():
         cells = []
         for one in columns:
             sides = [means.get(f"{one.column()}{ear or BOTH}") for ear in one.ears]
             cells.append(" ".join("-" if v is None else f"{v:.{one.digits}f}" for v in sides))
-        lines.append([_who(algorithm, masks), "" if step == NOISY else step, *cells])
+        lines.append([_label(algorithm, masks), "" if step == NOISY else step, *cells])
     return ["", "step", *(one.title for one in columns)], lines
 
 
-def outputs(told: Mapping[str, Any]) -> Table:
-    """Head and lines: what comes out, and the noisy microphone, with intervals."""
-    records = [record for record in told["scores"] if record["step"] in (NOISY, OUTPUT)]
-    return _spans(records, lambda record: _who(record["algorithm"], record["masks"]))
+def outputs(evaluation: Mapping[str, Any]) -> Table:
+    """The means of the outputs and of the noisy microphone, over both ears, with intervals."""
+    records = [record for record in evaluation["scores"] if record["step"] in (NOISY, OUTPUT)]
+    return _with_intervals(records, lambda record: _label(record["algorithm"], record["masks"]))
 
 
-def differences(told: Mapping[str, Any]) -> Table:
-    """Head and lines: paired differences of outputs, with intervals."""
+def differences(evaluation: Mapping[str, Any]) -> Table:
+    """The paired differences of the outputs, over both ears, with intervals."""
 
     def name(record: Mapping[str, Any]) -> str:
-        return f"{_who(record['algorithm'], record['masks'])} - {record['minus']}"
+        return f"{_label(record['algorithm'], record['masks'])} - {record['minus']}"
 
-    return _spans(told["differences"], name, sign="+")
-
-
-def shares(told: Mapping[str, Any]) -> Table:
-    """Head and lines: how much of the oracle mask's improvement trained masks reach."""
-    return _spans(told["share_of_oracle"], lambda record: record["algorithm"], digits=2)
+    return _with_intervals(evaluation["differences"], name, sign="+")
 
 
-def _spans(
+def shares(evaluation: Mapping[str, Any]) -> Table:
+    """The share of the oracle mask's improvement that trained masks reach, with intervals."""
+    return _with_intervals(
+        evaluation["share_of_oracle"], lambda record: record["algorithm"], digits=2
+    )
+
+
+def _with_intervals(
     records: Sequence[Mapping[str, Any]],
     name: Callable[[Mapping[str, Any]], str],
     sign: str = "",
     digits: int | None = None,
 ) -> Table:
-    """A line per name, a column per metric: mean of both ears and where it lies."""
+    """A line per name and a column per quantity: the mean over both ears and its interval."""
     columns = {one.column(): one for one in _quantities(records)}
     lines: dict[str, dict[str, str]] = {}
     for record in records:
@@ -73,7 +79,7 @@ def _spans(
 
 
 def _quantities(records: Sequence[Mapping[str, Any]]) -> list[Quantity]:
-    """What the tables show of the records: scores of waveforms, and what is among the headlines."""
+    """What the tables show of the records: scores of waveforms, and headline quantities."""
     there = {record["metric"] for record in records}
     return [
         one
@@ -82,33 +88,5 @@ def _quantities(records: Sequence[Mapping[str, Any]]) -> list[Quantity]:
     ]
 
 
-def _who(algorithm: str, masks: str) -> str:
+def _label(algorithm: str, masks: str) -> str:
     return f"{algorithm}, trained" if masks == "trained" else algorithm
-
-
-def table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Head and lines of `sensitivity` and `dynamic`, for people: before the filter above, behind it
-    below, losses with half their 95 % intervals."""
-    pairs = {
-        "error\n(dB)": ("error_before_db", "error_after_db", ".1f"),
-    }
-    for quantity in catalogue.quantities(compared=True):
-        unit = UNITS[quantity.unit]
-        before, after = (f"{quantity.name}_loss_{where}{unit}" for where in ("before", "after"))
-        pairs[f"{quantity.label}\nlost"] = (before, after, f"+.{max(quantity.digits, 2)}f")
-
-    def told(row: Mapping[str, Any], key: str, form: str) -> str:
-        around = row["intervals"][key] if form.startswith("+") else None
-        width = f"±{(around[1] - around[0]) / 2:{form.lstrip('+')}}" if around else ""
-        return f"{row[key]:{form}}{width}"
-
-    there = {title: pair for title, pair in pairs.items() if pair[0] in rows[0]}
-    lines = [
-        [
-            row["what"],
-            f"{row['mask_error']:.4f}",
-            *(f"{told(row, a, form)}\n{told(row, b, form)}" for a, b, form in there.values()),
-        ]
-        for row in rows
-    ]
-    return ["before, behind the filter", "mask\nerror", *there], lines

@@ -1,4 +1,4 @@
-"""What all figures share: size, colours, axes, file formats."""
+"""What all figures share: colours, axes, labels of columns, file formats."""
 
 from __future__ import annotations
 
@@ -15,26 +15,31 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EAR_COLOURS = ("#0072B2", "#D55E00")
-
-
 STEP_COLOURS = ("#56B4E9", "#009E73", "#E69F00", "#CC79A7", "#F0E442", "#0072B2")
-
-
 LATE_COLOUR, LOST_COLOUR = "#E69F00", "#D55E00"
-
-
 GREY, INK = "#8a8a8a", "#222222"
-
-
 DYNAMIC_RANGE_DB = 70.0
-
-
+"""Spectrograms show this range below their loudest point."""
 COLUMNS = 1000
 """Pictures of long signals show at most about this many columns of time."""
 
+UNITS = {
+    "_mmac_per_s": "MMAC/s",
+    "_kbps": "kbit/s",
+    "_db": "dB",
+    "_ms": "ms",
+    "_us": "µs",
+    "_kb": "kB",
+    "_mw": "mW",
+    "_mj": "mJ",
+    "_s": "s",
+}
+"""Unit at the end of the name of a column -> as it is written."""
+ABBREVIATIONS = {"snr": "SNR", "ram": "RAM", "nvm": "NVM"}
+
 
 def png_bytes(figure: Figure, dpi: int = 120) -> bytes:
-    """The figure as a PNG file of so many dots per inch, without date or version inside."""
+    """The figure as a PNG file of `dpi` dots per inch, without date or version inside."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=dpi, metadata={"Software": None})
     return picture.getvalue()
@@ -64,37 +69,23 @@ def column_label(column: str) -> str:
     >>> column_label("si_sdr_improvement_db"), column_label("total_mmac_per_s")
     ('SI-SDR improvement (dB)', 'total (MMAC/s)')
     """
-    units = {
-        "_mmac_per_s": "MMAC/s",
-        "_kbps": "kbit/s",
-        "_db": "dB",
-        "_ms": "ms",
-        "_us": "µs",
-        "_kb": "kB",
-        "_mj": "mJ",
-        "_s": "s",
-    }
-    words = {"snr": "SNR", "ram": "RAM", "nvm": "NVM"}
     if column == "link_kbps":
         return "offered to the link (kbit/s)"
     text = column.rpartition(".")[2]
     ear = next((ear for ear in EARS if text.endswith(f"_{ear}")), "")
-    if (score := catalogue.column(column)) is not None:
-        quantity = score.quantity
-        parts = f"{quantity.label} {score.state}".rstrip() + (f", {ear}" if ear else "")
-        return f"{parts} ({quantity.unit})" if quantity.unit else parts
-    text = text.removesuffix(f"_{ear}") if ear else text
-    suffix = next((suffix for suffix in units if text.endswith(suffix)), "")
-    text = text.removesuffix(suffix) if suffix else text
-    for name, written in words.items():
-        if text == name or text.startswith(f"{name}_"):
-            text = written + text[len(name) :]
-            break
-    text = text.replace("_", " ") + (f", {ear}" if ear else "")
-    return f"{text} ({units[suffix]})" if suffix else text
+    text = text.removesuffix(f"_{ear}")
+    if (score := catalogue.column(text)) is not None:
+        words, unit = f"{score.quantity.label} {score.state}".rstrip(), score.quantity.unit
+    else:
+        suffix = next((suffix for suffix in UNITS if text.endswith(suffix)), "")
+        first, *others = text.removesuffix(suffix).split("_")
+        words, unit = " ".join([ABBREVIATIONS.get(first, first), *others]), UNITS.get(suffix, "")
+    words += f", {ear}" if ear else ""
+    return f"{words} ({unit})" if unit else words
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
+    """An empty figure of this size in inches, drawn without a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -106,6 +97,7 @@ def new_figure(width_in: float, height_in: float) -> Figure:
 def draw_image(
     axes: Axes, values: ndarray, duration_s: float, sample_rate_hz: int, limits: tuple[float, float]
 ) -> Any:
+    """Draw (bin, frame) up to half the sample rate; `limits` are the ends of the colour scale."""
     return axes.imshow(
         values,
         origin="lower",
@@ -119,6 +111,7 @@ def draw_image(
 
 
 def label_grid(grid: ndarray) -> None:
+    """Name frequency and time at the outer edges of a grid of axes (row, column)."""
     for axes in grid[:, 0]:
         axes.set_ylabel("frequency (kHz)")
     for axes in grid[-1]:
@@ -126,11 +119,13 @@ def label_grid(grid: ndarray) -> None:
 
 
 def signed(number: float) -> str:
+    """A whole number with its sign, and a true minus."""
     rounded = round(number)
     return f"{rounded:+d}".replace("-", "−") if rounded else "0"
 
 
 def line_handle(marker: str, colour: str, label: str) -> Any:
+    """An entry of a legend: one marker without a line."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], linestyle="", marker=marker, color=colour, label=label)

@@ -45,7 +45,7 @@ def page(folder: str | Path) -> str:
     """The page of a run or a sweep as text; raises as `write` does."""
     folder = Path(folder)
     if (folder / SWEEP_FILE).is_file():
-        return _rendered("sweep", sweep_page.told(folder))
+        return _rendered("sweep", sweep_page.context(folder))
     if (folder / run_page.MANIFEST).is_file():
         return of_run(folder, folder.resolve().name)
     if not folder.is_dir():
@@ -60,7 +60,7 @@ def of_run(folder: Path, name: str, scenario: Scenario | None = None) -> str:
 
     `scenario` None: the one in the folder. Raises as `write` does.
     """
-    return _rendered("run", run_page.told(folder, name, scenario))
+    return _rendered("run", run_page.context(folder, name, scenario))
 
 
 def _rendered(kind: str, content: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
-"""What the page of a run tells, from the files that the run left.
+"""The content of the page of a run, from the files in its folder.
 
-Manifest, summary, tables, sound and figures are read; nothing is run again, and no figure is drawn
-anew but the spectrograms. Waveforms are (ear, sample).
+Manifest, summary, tables, sound and figures are read; nothing is run again, and of the figures only
+the spectrograms are drawn. Waveforms are (ear, sample).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ FIGURES = {
 Numbers = Mapping[str, float | None]
 
 
-def told(folder: Path, name: str, scenario: Scenario | None = None) -> dict[str, Any]:
-    """Everything that the template of a run asks for.
+def context(folder: Path, name: str, scenario: Scenario | None = None) -> dict[str, Any]:
+    """The values of the template `run.html.j2`.
 
     Raises:
         InputError: a file of the folder is missing or damaged.
@@ -94,7 +94,7 @@ def told(folder: Path, name: str, scenario: Scenario | None = None) -> dict[str,
 
 
 def _tiles(numbers: Numbers, fittings: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """The few numbers that one looks for first."""
+    """The few numbers at the top of the page."""
     for quantity in quantities_of(numbers):
         if not (quantity.headline and quantity.compared):
             continue

@@ -1,4 +1,4 @@
-"""A scenario as a list of settings, each beside what it would be if nothing were said."""
+"""A scenario as a list of settings, each with its default."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Setting:
 
     path: str
     value: str
-    default: str  # empty where there is none
+    default: str
+    """Empty where there is none."""
     changed: bool
     about: str
 
@@ -47,7 +48,8 @@ def number(value: float | None, digits: int = 2, sign: bool = False) -> str:
     """
     if value is None:
         return "–"
-    rounded = round(value, digits) + 0.0  # never -0.0
+    # Adding zero turns -0.0 into 0.0.
+    rounded = round(value, digits) + 0.0
     return f"{rounded:{'+' if sign and rounded else ''}.{digits}f}".replace("-", "−")
 
 

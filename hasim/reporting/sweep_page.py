@@ -1,6 +1,6 @@
-"""What the page of a sweep tells: its points, the numbers a front is drawn of, what failed.
+"""The content of the page of a sweep: its points, the numbers of its front, the runs that failed.
 
-The page's script draws the front from every seed's numbers, by the rule of `hasim.pareto`.
+The page's script draws the front from every seed's numbers, by the rule of `hasim.studies.pareto`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ LARGE_IS_GOOD = ("battery_hours", "margin", "snr_input")
 COSTS = ("link_kbps", "total_mmac_per_s", "latency_ms", "nvm_kb", "ram_kb", "power_mw")
 
 
-def told(folder: Path) -> dict[str, Any]:
-    """Everything that the template of a sweep asks for.
+def context(folder: Path) -> dict[str, Any]:
+    """The values of the template `sweep.html.j2`.
 
     Raises:
         InputError: no table, a damaged or an empty one.
@@ -113,7 +113,7 @@ def _values(axis: str, rows: Sequence[Row]) -> Iterator[str]:
 def _table(
     points: Mapping[str, Sequence[Row]], columns: Mapping[str, list[float]], axes: Sequence[str]
 ) -> dict[str, Any]:
-    """Means over seeds for readers and for sorting: axes first, then the numbers most asked for."""
+    """Means over seeds for readers and for sorting: the axes, then scores and costs."""
     asked = (*catalogue.headline_columns(), *COSTS, "loss_realised")
     shown = [name for name in asked if name in columns]
     means = {name: _means(points, columns[name]) for name in shown}
@@ -150,7 +150,7 @@ def _means(points: Mapping[str, Sequence[Row]], values: Sequence[float]) -> list
 
 
 def _decimals(values: Sequence[float]) -> int:
-    """So many that the largest value has four digits."""
+    """Decimals with which the largest value has four digits."""
     largest = max((abs(value) for value in values if np.isfinite(value)), default=0.0)
     return 0 if largest == 0 else min(max(3 - int(np.floor(np.log10(largest))), 0), 6)
 
@@ -158,12 +158,12 @@ def _decimals(values: Sequence[float]) -> int:
 def _data(
     points: Mapping[str, Sequence[Row]], columns: Mapping[str, list[float]], sheet: Sheet
 ) -> dict[str, Any]:
-    """What the script draws: every seed's number of every column, and where it is from."""
+    """The values of the script: every seed's number of every column, and how to run it again."""
     most = max(len(own) for own in points.values())
     quantiles = [None, *(float(student_quantile(n - 1)) for n in range(2, most + 1))]
-    told, start = [], 0
+    shown, start = [], 0
     for key, own in points.items():
-        told.append(
+        shown.append(
             {
                 "key": key,
                 "words": point_label(own[0].settings),
@@ -195,7 +195,7 @@ def _data(
         "y": _first(catalogue.headline_columns(), names, len(names) - 1),
         "colour": _first(("latency_ms",), names, -1),
         "quantiles": quantiles,
-        "points": told,
+        "points": shown,
     }
 
 
@@ -213,12 +213,12 @@ def _rounded(value: float) -> float | None:
 
 
 def _plain(value: Any) -> str:
-    """A value as text; that of the command line."""
+    """A value as text, as on the command line."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def _command(row: Row) -> str:
-    """What runs this row alone, beside `scenario.yaml`."""
+    """The command that runs this row alone, in a folder with `scenario.yaml`."""
     words = ["hasim", "run", "scenario.yaml", "--seed", str(row.seed)]
     for path, value in row.settings.items():
         words += ["--set", f"{path}={json.dumps(value)}"]
@@ -226,7 +226,7 @@ def _command(row: Row) -> str:
 
 
 def _drawn(folder: Path) -> Iterator[dict[str, str]]:
-    """Figures that `hasim pareto` has left."""
+    """Figures that `hasim pareto` has written."""
     for path in sorted((folder / "pareto").glob("*.svg")):
         yield {"name": path.stem, "uri": pictures.uri("image/svg+xml", path.read_bytes())}
 

@@ -368,7 +368,7 @@ def test_the_page_of_a_sweep_has_every_point_and_every_failure(sweep_folder):
 )
 def test_the_sweep_files_of_the_page_play_the_same_points(points, tmp_path):
     rows = [Row(point, seed, {"latency_ms": 1.0}, True) for point in points for seed in (3, 4)]
-    told = sweep_page.told(_sweep(tmp_path / "sweep", rows, Scenario(name="base", duration_s=2)))
+    told = sweep_page.context(_sweep(tmp_path / "sweep", rows, Scenario(name="base", duration_s=2)))
     (tmp_path / "scenario.yaml").write_text(told["yaml"])
     played = []
     for one in told["plans"]:
@@ -384,7 +384,7 @@ def test_the_sweep_files_of_the_page_play_the_same_points(points, tmp_path):
 def test_the_command_of_a_row_is_its_scenario(tmp_path):
     point = {"algorithm.kind": "tango", "link.loss.mean_loss": 0.25, "metrics": ["si_sdr"]}
     (row,) = [Row(point, 9, {"latency_ms": 1.0}, True)]
-    told = sweep_page.told(_sweep(tmp_path / "sweep", [row], Scenario(name="base")))
+    told = sweep_page.context(_sweep(tmp_path / "sweep", [row], Scenario(name="base")))
     assert told["data"] is None, "a single row has nothing to compare"
     command = shlex.split(sweep_page._command(row))
     assert command[:5] == ["hasim", "run", "scenario.yaml", "--seed", "9"]
@@ -649,7 +649,7 @@ def test_the_front_is_that_of_hasim_pareto(looking, sweep_folder, names, rule):
     sheet = results_table.read(sweep_folder)
     goals = [pareto.Objective(name, "improvement" in name) for name in names]
     front = pareto.front(sheet, goals, rule=rule)
-    columns = [c["name"] for c in sweep_page.told(sweep_folder)["data"]["columns"]]
+    columns = [c["name"] for c in sweep_page.context(sweep_folder)["data"]["columns"]]
     choices = {"axis-x": columns.index(names[0]), "axis-y": columns.index(names[1]), "rule": rule}
     for select, value in choices.items():
         page.run(

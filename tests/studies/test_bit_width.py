@@ -20,7 +20,7 @@ from hasim.networks.quantization.network import QuantisedNetwork, quantised
 from hasim.networks.quantization.sensitivity import drops, dynamic_choices
 from hasim.networks.sn_dnn import SnDnn
 from hasim.networks.weights_file import load, save
-from hasim.reporting import evaluation_tables, figure, network_figures
+from hasim.reporting import figure, network_figures, network_tables
 from hasim.studies import bit_width, evaluation_scenes
 
 
@@ -100,7 +100,7 @@ def test_sensitivity_on_the_command_line(tmp_path: Path) -> None:
         "error against floating point (dB)",
         "SI-SDR lost (dB)",
     ]
-    head, lines = evaluation_tables.table(rows)
+    head, lines = network_tables.quantised(rows)
     assert len(head) == len(lines[0]) == 5
     assert len(lines) == len(rows)
 
@@ -118,7 +118,7 @@ def test_intervals_are_over_scenes() -> None:
     assert together["intervals"]["error_after_db"] == pytest.approx(
         [np.mean(alone) - half, np.mean(alone) + half]
     )
-    shown = evaluation_tables.table([{"what": "few", **together}])[1][0]
+    shown = network_tables.quantised([{"what": "few", **together}])[1][0]
     assert [cell.count("±") for cell in shown] == [0, 0, 0, 2, 2]
 
 
