@@ -1,7 +1,7 @@
-"""What devices and link did in a run, as compact data for the page's script and an overview.
+"""The computations and packets of a run, as compact data for the page's script and an overview.
 
-Times are whole numbers of 100 ns. Frames whose computations lie alike after their release share one
-pattern, so a run without surprises costs little.
+Times are whole numbers of 100 ns. Frames whose computations start equally long after their release
+share one pattern, so a regular run takes little space.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from hasim.experiment.scenario import Scenario
 from hasim.simulation.program import Compute
 
 TICK_NS = 100
-FATES = ("on_time", "late", "lost", "not_sent")
+STATUSES = ("on_time", "late", "lost", "not_sent")
 MAX_FRAMES = 20_000
 """Frames per ear that a page holds; an overview shows all."""
 Row = dict[str, str]
 
 
-def told(folder: Path, scenario: Scenario) -> dict[str, Any]:
+def context(folder: Path, scenario: Scenario) -> dict[str, Any]:
     """Data of the frames, and rows of the overview; InputError where a table is missing."""
     frames, steps = _rows(folder / "frames.csv"), _rows(folder / "steps.csv")
     packets = _rows(folder / "packets.csv")
@@ -83,7 +83,7 @@ def told(folder: Path, scenario: Scenario) -> dict[str, Any]:
                 "heard": "".join(
                     "1" if row["heard"] == "true" else "0" for row in by_ear[ear][:count]
                 ),
-                "fates": [_fates(by_ear[ear][:count], channel) for channel in channels],
+                "statuses": [_statuses(by_ear[ear][:count], channel) for channel in channels],
                 "steps": [of_steps.get((ear, frame), -1) for frame in range(count)],
                 "packets": [of_packets.get((ear, frame), -1) for frame in range(count)],
             }
@@ -100,8 +100,7 @@ def told(folder: Path, scenario: Scenario) -> dict[str, Any]:
 
 
 def _lanes(scenario: Scenario) -> dict[str, frozenset[str]]:
-    """Steps of each ear that are not the core's but the accelerator's."""
-    program = scenario.algorithm.program(scenario.front_end, scenario.link.codec)
+    """The steps of each ear that its accelerator computes."""
     return {
         ear: frozenset(
             step.name
@@ -109,7 +108,7 @@ def _lanes(scenario: Scenario) -> dict[str, frozenset[str]]:
             if isinstance(step, Compute)
             and getattr(scenario.devices, ear).resource(step) == "accelerator"
         )
-        for ear in EARS
+        for ear, program in zip(EARS, scenario.programs, strict=True)
     }
 
 
@@ -137,24 +136,25 @@ def _since(time_ns: str, release_ns: int) -> int | None:
     return (int(time_ns) - release_ns) // TICK_NS if time_ns else None
 
 
-def _fates(rows: list[Row], channel: str) -> str:
-    return "".join(str(FATES.index(row[f"{channel}_status"])) for row in rows)
+def _statuses(rows: list[Row], channel: str) -> str:
+    return "".join(str(STATUSES.index(row[f"{channel}_status"])) for row in rows)
 
 
 def _overview(by_ear: Mapping[str, list[Row]], channels: list[str]) -> list[dict[str, Any]]:
-    """One row per channel and receiving ear, and one per ear: what went wrong, and where."""
+    """One row per channel and receiving ear, and one per ear: what was late or lost, and where."""
     rows = []
     for channel in channels:
         for ear in reversed(EARS):
-            fates = [row[f"{channel}_status"] for row in by_ear[ear]]
+            statuses = [row[f"{channel}_status"] for row in by_ear[ear]]
             way = f"{EARS[1 - EARS.index(ear)]} → {ear}"
-            late, lost = fates.count("late"), fates.count("lost")
+            sent = len(statuses) - statuses.count("not_sent")
+            late, lost = statuses.count("late"), statuses.count("lost")
             rows.append(
                 {
                     "label": f"{channel}, {way}",
-                    "words": f"{lost} lost, {late} late of {len(fates) - fates.count('not_sent')}",
-                    "lost": _ticks(fates, "lost"),
-                    "late": _ticks(fates, "late"),
+                    "words": f"{lost} lost, {late} late of {sent}",
+                    "lost": _ticks(statuses, "lost"),
+                    "late": _ticks(statuses, "late"),
                 }
             )
     for ear in EARS:

@@ -1,4 +1,4 @@
-// The page of a run: a player that switches between signals in place, and a look at single frames.
+// The page of a run: a player that switches between signals while it plays, and a view of single frames.
 // Nothing is fetched: sound comes from the players' own data URIs, records from a JSON block.
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -177,7 +177,7 @@ function player() {
 
 function timeline() {
   const record = JSON.parse(at("record").textContent), PER_MS = 1e4;  // 100 ns each
-  const EARS = ["left", "right"], FATES = ["in time", "late", "lost", "not sent"];
+  const EARS = ["left", "right"], STATUSES = ["in time", "late", "lost", "not sent"];
   const chart = at("gantt-chart"), frame = at("frame"), count = at("frame-count");
   const frames = record.ears[0].released.length;
   const colour = (name) => `colour-${name % 6}`;
@@ -190,9 +190,9 @@ function timeline() {
     return parts;
   }
 
-  function trouble(number) {
+  function went_wrong(number) {
     return record.ears.some((ear) => ear.heard[number] === "0"
-      || ear.fates.some((fates) => "12".includes(fates[number])));
+      || ear.statuses.some((own) => "12".includes(own[number])));
   }
 
   const lanes = [];
@@ -208,20 +208,20 @@ function timeline() {
     for (const [number, ear] of record.ears.entries()) {
       for (let n = first; n <= last; n++) {
         if (ear.steps[n] >= 0) {
-          for (const [name, apart, start, length] of groups(record.steps[ear.steps[n]], 4)) {
+          for (const [name, on_accelerator, start, length] of groups(record.steps[ear.steps[n]], 4)) {
             const begin = at_ms(number, n, start);
-            found.push({ kind: "step", lane: `${apart ? "acc" : "core"}${number}`, begin, end: begin + length, name, frame: n,
+            found.push({ kind: "step", lane: `${on_accelerator ? "acc" : "core"}${number}`, begin, end: begin + length, name, frame: n,
               words: `${record.names[name]}, frame ${n} of the ${EARS[number]} ear: ${ms(begin)} to ${ms(begin + length)} ms (${ms(length, 3)} ms)` });
           }
         }
         if (ear.packets[n] >= 0) {
           for (const [channel, piece, attempt, start, length, arrived, lost] of groups(record.packets[ear.packets[n]], 7)) {
             const begin = at_ms(number, n, start);
-            const fate = FATES[record.ears[1 - number].fates[channel][n]];
+            const status = STATUSES[record.ears[1 - number].statuses[channel][n]];
             const ends = lost ? "lost on the air" : `arrives at ${ms(at_ms(number, n, arrived))} ms`;
             found.push({ kind: "packet", lane: `air${number}`, begin, end: begin + length, lost, frame: n,
               arrived: lost ? null : at_ms(number, n, arrived),
-              words: `${record.channels[channel]}, frame ${n} from the ${EARS[number]} ear, piece ${piece}, attempt ${attempt + 1}: on the air ${ms(begin)} to ${ms(begin + length)} ms, ${ends}; for the ${EARS[1 - number]} ear it is ${fate}` });
+              words: `${record.channels[channel]}, frame ${n} from the ${EARS[number]} ear, piece ${piece}, attempt ${attempt + 1}: on the air ${ms(begin)} to ${ms(begin + length)} ms, ${ends}; for the ${EARS[1 - number]} ear it is ${status}` });
           }
         }
       }
@@ -315,20 +315,20 @@ function timeline() {
     const from = Number(frame.value);
     for (let step = 1; step <= frames; step++) {
       const number = (from + step) % frames;
-      if (trouble(number)) { go(number); at("gantt-says").textContent = `Frame ${number}: ${fate(number)}`; return; }
+      if (went_wrong(number)) { go(number); at("gantt-says").textContent = `Frame ${number}: ${state_of(number)}`; return; }
     }
     at("gantt-says").textContent = "No packet was late or lost, and every frame was ready in time.";
   });
 
-  function fate(number) {
-    const said = [];
+  function state_of(number) {
+    const words = [];
     record.ears.forEach((ear, place) => {
-      ear.fates.forEach((fates, channel) => {
-        if ("12".includes(fates[number])) said.push(`${record.channels[channel]} for the ${EARS[place]} ear ${FATES[fates[number]]}`);
+      ear.statuses.forEach((own, channel) => {
+        if ("12".includes(own[number])) words.push(`${record.channels[channel]} for the ${EARS[place]} ear ${STATUSES[own[number]]}`);
       });
-      if (ear.heard[number] === "0") said.push(`not ready in time at the ${EARS[place]} ear`);
+      if (ear.heard[number] === "0") words.push(`not ready in time at the ${EARS[place]} ear`);
     });
-    return said.join("; ") || "as it should be";
+    return words.join("; ") || "nothing late or lost";
   }
 
   frame.addEventListener("change", draw);

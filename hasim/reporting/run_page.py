@@ -63,7 +63,7 @@ def context(folder: Path, name: str, scenario: Scenario | None = None) -> dict[s
             "unscored": _reasons(summary["unscored"]),
             "stages": _stages(summary["stages"]),
             "sound": _sound(folder),
-            "record": record.told(folder, scenario),
+            "record": record.context(folder, scenario),
             "latency": _latency(numbers, summary["fittings"]),
             "percentiles": [
                 (name, numbers.get(f"latency_{key}_ms"))

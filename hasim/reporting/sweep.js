@@ -1,5 +1,5 @@
 // The page of a sweep: the front over any two columns, and a table that sorts and filters.
-// What beats what is the rule of hasim.pareto, computed from every seed's numbers.
+// Which points dominate which is decided as in hasim.studies.pareto, from every seed's numbers.
 
 const RAMP = ["#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#fde725"];
 
@@ -30,12 +30,12 @@ function interval(values, quantiles) {
   return { mean, half: quantiles[count - 1] * spread / Math.sqrt(count), count };
 }
 
-function plainlyBeats(a, b) {
+function dominates(a, b) {
   return a.every((cost, i) => cost <= b[i]) && a.some((cost, i) => cost < b[i]);
 }
 
 /** a and b: for each objective a map from seed to cost. */
-function clearlyBeats(a, b, quantiles) {
+function clearlyDominates(a, b, quantiles) {
   let better = false;
   for (let i = 0; i < a.length; i++) {
     const differences = [];
@@ -83,7 +83,7 @@ function front(data) {
 
   const stats = (point, column) => interval(data.points[point].values[column], data.quantiles);
 
-  /** Half the interval once every seed's mean over all points is taken away, as in hasim.pareto. */
+  /** Half the interval once every seed's mean over all points is taken away, as in hasim.studies.pareto. */
   const shared = new Map();
   function within(point, column) {
     if (!shared.has(column)) {
@@ -97,10 +97,10 @@ function front(data) {
     return interval(values.map((value, k) => value - means[k]), data.quantiles).half * Math.sqrt(count / (count - 1));
   }
 
-  function judged(columns, signs) {
+  function front_of(columns, signs) {
     const members = [...shown.points].filter((point) => columns.every((column) => isFinite(stats(point, column).mean)));
     const means = new Map(members.map((point) => [point, columns.map((column, i) => -signs[i] * stats(point, column).mean)]));
-    const leading = new Set(members.filter((b) => !members.some((a) => plainlyBeats(means.get(a), means.get(b)))));
+    const leading = new Set(members.filter((b) => !members.some((a) => dominates(means.get(a), means.get(b)))));
     let on = leading;
     if (at("rule").value === "paired") {
       const costs = new Map(members.map((point) => [point, columns.map((column, i) => {
@@ -108,14 +108,14 @@ function front(data) {
         own.values[column].forEach((value, k) => { if (value !== null) known.set(own.seeds[k], -signs[i] * value); });
         return known;
       })]));
-      on = new Set(members.filter((b) => !members.some((a) => clearlyBeats(costs.get(a), costs.get(b), data.quantiles))));
+      on = new Set(members.filter((b) => !members.some((a) => clearlyDominates(costs.get(a), costs.get(b), data.quantiles))));
     }
     return { members, leading, on };
   }
 
   function draw() {
     const columns = [Number(x.value), Number(y.value)], signs = [Number(at("good-x").value), Number(at("good-y").value)];
-    const { members, leading, on } = judged(columns, signs);
+    const { members, leading, on } = front_of(columns, signs);
     shown.front = on;
     const wide = Math.max(box.clientWidth, 260), narrow = wide < 520, high = narrow ? 340 : 460;
     const edge = { left: 62, right: 18, top: 16, bottom: 50 };
@@ -176,8 +176,8 @@ function front(data) {
     for (const point of order) {
       const [across, up] = place.get(point), cx = X(across.mean), cy = Y(up.mean), r = leading.has(point) ? 6.5 : on.has(point) ? 5 : 4.5;
       const name = `point${leading.has(point) ? " best" : ""}${on.has(point) || leading.has(point) ? "" : " beaten"}${shades.has(point) ? "" : " colour-0"}`;
-      const told = `${data.points[point].words}: ${data.columns[columns[0]].label} ${digits(across.mean)}, ${data.columns[columns[1]].label} ${digits(up.mean)}${on.has(point) ? ", on the front" : ""}${data.points[point].fits ? "" : ", does not fit"}`;
-      const group = svg("g", { class: name, tabindex: -1, role: "img", "aria-label": told, "data-point": point }, picture);
+      const label = `${data.points[point].words}: ${data.columns[columns[0]].label} ${digits(across.mean)}, ${data.columns[columns[1]].label} ${digits(up.mean)}${on.has(point) ? ", on the front" : ""}${data.points[point].fits ? "" : ", does not fit"}`;
+      const group = svg("g", { class: name, tabindex: -1, role: "img", "aria-label": label, "data-point": point }, picture);
       if (shades.has(point)) group.setAttribute("fill", shades.get(point));
       svg("circle", { cx, cy, r: r + 6, fill: "transparent", stroke: "none" }, group);
       if (data.points[point].fits) svg("circle", { cx, cy, r }, group);
@@ -226,22 +226,22 @@ function front(data) {
     if (mark) mark.group.setAttribute("tabindex", 0);
     ring(point);
     for (const row of rows) row.classList.toggle("current", Number(row.dataset.point) === point);
-    tell(point);
+    show_card(point);
   }
 
-  function tell(point) {
+  function show_card(point) {
     const own = data.points[point], list = document.createElement("dl");
     const pair = (name, value, whole) => { const term = html("dt", name, list), text = html("dd", value, list); if (whole) { term.className = "wholly"; text.className = "wholly"; } };
     const heading = html("h3", own.words);
     const state = [shown.front.has(point) ? "On the front." : "Beaten, or not shown above.", own.fits ? "Fits." : "Does not fit."];
-    const said = html("p", state.join(" "));
+    const text = html("p", state.join(" "));
     for (const [path, value] of Object.entries(own.settings)) pair(path, value);
     const columns = [...new Set([Number(x.value), Number(y.value), Number(c.value)])].filter((column) => column >= 0);
     for (const column of columns) {
       const { mean, half, count } = stats(point, column);
-      const apart = within(point, column);
+      const half_within = within(point, column);
       const words = !count ? "" : !isFinite(half) ? " (one seed, no interval)" : half === 0 ? " with every seed" : ` [${digits(mean - half)}, ${digits(mean + half)}]`;
-      const alone = isFinite(apart) && apart > 0 ? `; ±${Number(apart.toPrecision(2))} but for what all points share` : "";
+      const alone = isFinite(half_within) && half_within > 0 ? `; ±${Number(half_within.toPrecision(2))} without what all points share` : "";
       pair(data.columns[column].label, `${digits(mean)}${words}${alone}`, true);
     }
     pair("scenario", data.scenario);
@@ -254,7 +254,7 @@ function front(data) {
     const command = document.createElement("details");
     html("summary", "Run it alone", command);
     html("pre", own.command, command);
-    card.replaceChildren(heading, said, list, command);
+    card.replaceChildren(heading, text, list, command);
   }
 
   for (const axis of ["x", "y"]) {

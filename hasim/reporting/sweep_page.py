@@ -69,7 +69,7 @@ def context(folder: Path) -> dict[str, Any]:
                 "words": point_label(row.settings),
                 "seed": row.seed,
                 "error": row.error,
-                "command": _command(row),
+                "command": command_of(row),
             }
             for row in failed
         ],
@@ -172,7 +172,7 @@ def _data(
                 "hashes": [row.scenario_hash for row in own],
                 "fits": all(row.feasible for row in own),
                 "reasons": list(dict.fromkeys(row.reasons for row in own if row.reasons)),
-                "command": _command(own[0]),
+                "command": command_of(own[0]),
                 "values": [
                     [_rounded(value) for value in values[start : start + len(own)]]
                     for values in columns.values()
@@ -217,7 +217,7 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _command(row: Row) -> str:
+def command_of(row: Row) -> str:
     """The command that runs this row alone, in a folder with `scenario.yaml`."""
     words = ["hasim", "run", "scenario.yaml", "--seed", str(row.seed)]
     for path, value in row.settings.items():

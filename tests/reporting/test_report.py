@@ -296,15 +296,15 @@ def test_a_spectrogram_has_its_tone_in_its_place(tmp_path):
 
 def test_the_record_holds_every_step_and_packet(run_folder):
     timeline = example_result(FRAMES).timeline
-    data = record.told(run_folder, Scenario())["data"]
+    data = record.context(run_folder, Scenario())["data"]
     steps, packets = [], []
-    for ear, told in enumerate(data["ears"]):
+    for ear, own in enumerate(data["ears"]):
         for frame, (release, pattern, sent) in enumerate(
-            zip(told["released"], told["steps"], told["packets"], strict=True)
+            zip(own["released"], own["steps"], own["packets"], strict=True)
         ):
             flat = data["steps"][pattern]
-            for name, apart, start, length in zip(*[iter(flat)] * 4, strict=True):
-                assert apart == 0
+            for name, on_accelerator, start, length in zip(*[iter(flat)] * 4, strict=True):
+                assert on_accelerator == 0
                 begin = 100 * (release + start)
                 steps.append((ear, frame, data["names"][name], begin, begin + 100 * length))
             flat = data["packets"][sent]
@@ -316,9 +316,9 @@ def test_the_record_holds_every_step_and_packet(run_folder):
                                 begin + 100 * length, there, bool(lost)))  # fmt: skip
     assert sorted(steps) == sorted(timeline.steps.tolist())
     assert sorted(packets) == sorted(timeline.packets.tolist())
-    for ear, told in enumerate(data["ears"]):
-        assert told["heard"] == "".join("01"[int(x)] for x in timeline.heard[ear])
-        assert told["fates"][0] == "".join(map(str, timeline.channels["reference"].status[ear]))
+    for ear, own in enumerate(data["ears"]):
+        assert own["heard"] == "".join("01"[int(x)] for x in timeline.heard[ear])
+        assert own["statuses"][0] == "".join(map(str, timeline.channels["reference"].status[ear]))
     assert len(data["steps"]) < 10, "frames that are alike share a pattern"
 
 
@@ -368,10 +368,12 @@ def test_the_page_of_a_sweep_has_every_point_and_every_failure(sweep_folder):
 )
 def test_the_sweep_files_of_the_page_play_the_same_points(points, tmp_path):
     rows = [Row(point, seed, {"latency_ms": 1.0}, True) for point in points for seed in (3, 4)]
-    told = sweep_page.context(_sweep(tmp_path / "sweep", rows, Scenario(name="base", duration_s=2)))
-    (tmp_path / "scenario.yaml").write_text(told["yaml"])
+    content = sweep_page.context(
+        _sweep(tmp_path / "sweep", rows, Scenario(name="base", duration_s=2))
+    )
+    (tmp_path / "scenario.yaml").write_text(content["yaml"])
     played = []
-    for one in told["plans"]:
+    for one in content["plans"]:
         (tmp_path / one["file"]).write_text(one["yaml"])
         again = plan(tmp_path / one["file"])
         assert again.seeds == (3, 4)
@@ -384,11 +386,11 @@ def test_the_sweep_files_of_the_page_play_the_same_points(points, tmp_path):
 def test_the_command_of_a_row_is_its_scenario(tmp_path):
     point = {"algorithm.kind": "tango", "link.loss.mean_loss": 0.25, "metrics": ["si_sdr"]}
     (row,) = [Row(point, 9, {"latency_ms": 1.0}, True)]
-    told = sweep_page.context(_sweep(tmp_path / "sweep", [row], Scenario(name="base")))
-    assert told["data"] is None, "a single row has nothing to compare"
-    command = shlex.split(sweep_page._command(row))
+    content = sweep_page.context(_sweep(tmp_path / "sweep", [row], Scenario(name="base")))
+    assert content["data"] is None, "a single row has nothing to compare"
+    command = shlex.split(sweep_page.command_of(row))
     assert command[:5] == ["hasim", "run", "scenario.yaml", "--seed", "9"]
-    (tmp_path / "scenario.yaml").write_text(told["yaml"])
+    (tmp_path / "scenario.yaml").write_text(content["yaml"])
     overrides = [*command[6::2], "seed=9"]
     again = load(tmp_path / "scenario.yaml", overrides)
     assert again == replace(Scenario(name="base", seed=9), point)
