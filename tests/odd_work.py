@@ -7,6 +7,7 @@ import re
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from hasim.studies.results_table import Row
@@ -70,9 +71,13 @@ def half_or_exit(number: int) -> float:
     return number / 2
 
 
-def sleep_then_pid(_: object) -> int:
-    """Long enough for all other workers to be at work."""
-    time.sleep(0.05)
+def meet(path: Path) -> int:
+    """Who works? Ends when the task of the same number in the other group, a or b, has begun."""
+    path.touch()
+    other = path.with_name(path.name.translate(str.maketrans("ab", "ba")))
+    deadline = time.monotonic() + 60
+    while not other.exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
     return os.getpid()
 
 

@@ -390,7 +390,7 @@ def test_what_breaks_in_a_run_is_a_row_until_it_is_cured(tiny, tmp_path, monkeyp
     assert "failed" not in (tmp_path / "out" / "results.csv").read_text()
 
 
-@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_a_point_over_the_time_limit_is_a_failed_row(tiny, tmp_path, monkeypatch, jobs):
     honest = sweeps._row
     monkeypatch.setattr(sweeps, "_row", row_or_none_ever)
@@ -623,18 +623,21 @@ def test_killed_ten_times_the_table_is_the_same(longer, tmp_path, jobs):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopped_politely_it_says_how_to_go_on(longer, tmp_path, sent, code):
+def test_stopped_politely_it_says_how_to_go_on(longer, tmp_path, sent, code, jobs):
     # A shell may have started these tests deaf to SIGINT, and what they start inherits that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    command = ("sweep", longer, "--over", OVER[0], "--seeds", 40, "--quiet", "--jobs", 1)
+    command = ("sweep", longer, "--over", OVER[0], "--seeds", 40, "--quiet", "--jobs", jobs)
     process = _started(*command, "--out", tmp_path / "out", cache=tmp_path / "cache")
     signal.signal(signal.SIGINT, before)
     while not _count(tmp_path / "out"):
         time.sleep(0.1)
+    workers = _children_of(process.pid)
     process.send_signal(sent)
     _, told = process.communicate(timeout=20)
     assert process.returncode == code
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
     assert "the same command goes on from there" in told
     assert "Traceback" not in told
     rows = len(results_table.read(tmp_path / "out").rows)

@@ -14,8 +14,9 @@ import pytest
 from hasim.config.process_pool import TaskQueue
 from hasim.config.spec import InputError
 from hasim.config.subprocess_worker import ProcessDied, TimeLimit
+from hasim.studies.cluster import _limited
 from hasim.studies.workers import Engine
-from tests.odd_work import die_once, half_or_exit, obey, pid_of, sleep_then_pid
+from tests.odd_work import die_once, half_or_exit, meet, obey, pid_of
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -69,14 +70,14 @@ def test_one_job_is_this_process():
         Engine(0)
 
 
-def test_every_group_stays_in_its_process():
+def test_every_group_stays_in_its_process(tmp_path):
     """What the first task of a group makes is there for the others."""
-    tasks = [f"{group}{number}" for number in range(4) for group in "ab"]
+    tasks = [tmp_path / f"{group}{number}" for number in range(8) for group in "ab"]
     with Engine(2) as engine:
-        pids = dict(engine.map(sleep_then_pid, tasks, group=lambda task: task[0]))
+        pids = dict(engine.map(meet, tasks, group=lambda task: task.name[0]))
     assert len(set(pids.values())) == 2
     for group in "ab":
-        assert len({pid for task, pid in pids.items() if task[0] == group}) == 1
+        assert len({pid for task, pid in pids.items() if task.name[0] == group}) == 1
 
 
 def test_a_deadly_task_fails_alone():
@@ -125,6 +126,13 @@ def test_interrupted_it_stops_at_once_and_leaves_no_process(limit):
     assert errors.count("Traceback") == 1
     assert errors.splitlines()[-1] == "KeyboardInterrupt"
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_a_worker_of_a_cluster_answers_by_an_error_as_well():
+    """Dask would hand the task to other workers, which would hang as well."""
+    assert isinstance(_limited(obey, "sleep", 0.2), TimeLimit)
+    assert isinstance(_limited(obey, "die", 60), ProcessDied)
+    assert _limited(obey, "nothing", 60) == "nothing"
 
 
 def test_a_cluster_needs_dask(monkeypatch):
