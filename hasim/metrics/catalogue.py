@@ -170,10 +170,10 @@ BUILT_IN = (
         "cues",
         cues.measure,
         (
-            _OfRun("ild_error_target", "ILD error, talker", "dB", 1, "lower", per_ear=False),
-            _OfRun("itd_error_target", "ITD error, talker", "µs", 0, "lower", per_ear=False),
-            _OfRun("ild_error_noise", "ILD error, noise", "dB", 1, "lower", per_ear=False),
-            _OfRun("itd_error_noise", "ITD error, noise", "µs", 0, "lower", per_ear=False),
+            _OfRun("ild_error_target", "talker ILD error", "dB", 1, "lower", per_ear=False),
+            _OfRun("itd_error_target", "talker ITD error", "µs", 0, "lower", per_ear=False),
+            _OfRun("ild_error_noise", "noise ILD error", "dB", 1, "lower", per_ear=False),
+            _OfRun("itd_error_noise", "noise ITD error", "µs", 0, "lower", per_ear=False),
         ),
     ),
 )

@@ -6,6 +6,7 @@ The networks are tiny and random: what is tested is the way through the house, n
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -357,6 +358,12 @@ def test_evaluate_prints_tables_and_leaves_files(hasim, weights, tmp_path, monke
     answer = hasim(*words)
     assert answer.exit_code == 0, answer.stderr
     assert "mn_tango, trained" in answer.stdout
+    interval = re.compile(r"\[[+-]?\d")
+    assert interval.search(answer.stdout)
+    alone = [
+        1 if word == 2 else tmp_path / "alone" if word == words[-1] else word for word in words
+    ]
+    assert not interval.search(hasim(*alone).stdout), "one scene has no intervals"
     told = json.loads(hasim(*words, "--json").stdout)
     assert (told["stored"], told["scenes"]) == (4, 2)
     assert {record["masks"] for record in told["scores"]} == {"", "oracle", "trained"}
