@@ -358,7 +358,7 @@ def test_evaluate_prints_tables_and_leaves_files(hasim, weights, tmp_path, monke
     answer = hasim(*words)
     assert answer.exit_code == 0, answer.stderr
     assert "mn_tango, trained" in answer.stdout
-    interval = re.compile(r"\[[+-]?\d")
+    interval = re.compile(r"\d \[[+-]?\d")
     assert interval.search(answer.stdout)
     alone = [
         1 if word == 2 else tmp_path / "alone" if word == words[-1] else word for word in words
