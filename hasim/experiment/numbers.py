@@ -17,13 +17,17 @@ from hasim.simulation.timeline import Status, Timeline
 
 
 def latency(scenario: Scenario, timeline: Timeline) -> Latency:
-    """Where the time of every frame went."""
+    """The parts of every frame's latency."""
     window = scenario.front_end.synthesis_samples
     window_ns = window * 1_000_000_000 // scenario.sample_rate_hz
     return decompose(timeline, scenario.programs, window_ns)
 
 
 def budget(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
+    """MACs per second, share of the time in which each device computes, and memory.
+
+    Memory is that of the ear that needs more, should their devices keep weights in other places.
+    """
     program, _ = scenario.programs
     frames_per_s = 1e9 / timeline.hop_ns
     devices = (scenario.devices.left, scenario.devices.right)
@@ -33,14 +37,13 @@ def budget(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
         "total_mmac_per_s": macs_per_frame(program) * frames_per_s / 1e6,
         "utilisation_left": float(timeline.utilisation[0]),
         "utilisation_right": float(timeline.utilisation[1]),
-        # of the ear that needs more, should their devices keep weights in different places
         "ram_kb": max(ledger.needed_bytes("ram") for ledger in placed) / 1024,
         "nvm_kb": max(ledger.needed_bytes("nvm") for ledger in placed) / 1024,
     }
 
 
 def power(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
-    """What the ears draw and how long their cells last, for devices whose power is known."""
+    """Mean power in mW and battery life in hours of each ear whose device has a power model."""
     items = scenario.algorithm.memory(scenario.front_end, scenario.link.codec)
     memory_bytes = sum(item.bytes for item in items)
     numbers: dict[str, float] = {}
@@ -91,6 +94,7 @@ def delivery(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
 
 
 def verdict(scenario: Scenario, timeline: Timeline) -> feasibility.Verdict:
+    """Whether both devices and the link carry the algorithm, with reasons where they do not."""
     return feasibility.judge(
         timeline,
         programs=scenario.programs,
@@ -102,7 +106,7 @@ def verdict(scenario: Scenario, timeline: Timeline) -> feasibility.Verdict:
 
 
 def _ledgers(scenario: Scenario) -> tuple[MemoryLedger, MemoryLedger]:
-    """What the algorithm keeps in memory, beside the room that each device has."""
+    """What the algorithm keeps in memory, and the memory of each device."""
     items = scenario.algorithm.memory(scenario.front_end, scenario.link.codec)
     left, right = scenario.devices.left, scenario.devices.right
     return MemoryLedger(items, left.ram_kb, left.nvm_kb), MemoryLedger(
@@ -111,8 +115,8 @@ def _ledgers(scenario: Scenario) -> tuple[MemoryLedger, MemoryLedger]:
 
 
 def acoustics(scene: Scene) -> dict[str, float]:
+    """SNR in dB at each reference microphone, where there is noise, and the measured T60 in s."""
     ears = zip(EARS, scene.snr_db, strict=True)
-    # Without noises there is no ratio to state.
     numbers = {f"snr_input_db_{ear}": ratio for ear, ratio in ears if np.isfinite(ratio)}
     if scene.t60_s is not None:
         numbers["t60_measured_s"] = scene.t60_s
