@@ -24,7 +24,7 @@ class ALaw(hasim.Codec):
         x = np.clip(np.abs(values) / np.maximum(full_scale, 1e-12), 0, 1) * A
         y = np.where(x < 1, x, 1 + np.log(np.maximum(x, 1))) / (1 + np.log(A))
         y = (np.minimum(np.floor(y * 128), 127) + 0.5) / 128 * (1 + np.log(A))
-        return np.sign(values) * np.where(y < 1, y, np.exp(y - 1)) / A * full_scale
+        return np.copysign(np.where(y < 1, y, np.exp(y - 1)) / A * full_scale, values)
 
     def bits_for(self, numbers, parts=1):
         """Payload bits of a packet."""

@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from hasim.cli import (
+    check,
     compare,
     cost,
     evaluate,
@@ -64,6 +65,7 @@ COMMANDS: tuple[tuple[str, str, Callable[..., None], Sequence[str]], ...] = (
     (SCENARIO, "explain", explain.explain, explain.EXAMPLES),
     (SCENARIO, "validate", validate.validate, validate.VALIDATE_EXAMPLES),
     (SCENARIO, "schema", validate.schema, validate.SCHEMA_EXAMPLES),
+    (SCENARIO, "check", check.check, check.EXAMPLES),
     (DEVICES, "presets", presets.presets, presets.EXAMPLES),
     (DEVICES, "fit", fit.fit, fit.EXAMPLES),
     (DEVICES, "cost", cost.cost, cost.EXAMPLES),
