@@ -7,7 +7,7 @@ in `metrics:` everywhere. Source: J. H. L. Hansen and B. L. Pellom, ICSLP 1998.
 import numpy as np
 
 import hasim
-from hasim.metrics import Metric, Quantity, Unscored, register
+from hasim import Metric, Quantity, Unscored
 
 
 def segmental_snr_db(target, estimate, sample_rate_hz):
@@ -33,6 +33,6 @@ def measure(signals):
 SEGMENTAL_SNR = Metric("seg_snr", measure, (Quantity("seg_snr", "segmental SNR", "dB", digits=1),))
 
 if __name__ == "__main__":
-    register(SEGMENTAL_SNR)
-    run = hasim.run("scenarios/noise_90deg.yaml", set={"duration_s": 2, "metrics": ["seg_snr"]})
+    settings = {"duration_s": 2, "metrics": ["si_sdr"]}
+    run = hasim.run("scenarios/noise_90deg.yaml", set=settings, metrics=[SEGMENTAL_SNR])
     print("better by", run.numbers["seg_snr_improvement_db_left"], "dB at the left ear")

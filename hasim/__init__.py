@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from hasim.acoustics.scene import Scene
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from hasim.dsp.stft import FrontEndSpec
     from hasim.experiment.result import RunResult
     from hasim.experiment.scenario import Scenario
+    from hasim.metrics.catalogue import Metric, Quantity
+    from hasim.metrics.signals import Signals, Unscored
     from hasim.networks.contract import MaskEstimator, MaskNetwork, NetworkCost, Role
     from hasim.nodes.blocks import buffers, raw_exchange, synthesis
     from hasim.nodes.exchange import Exchange
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from hasim.simulation.program import Compute, Receive, Send
     from hasim.simulation.simulate import simulate
     from hasim.simulation.timeline import Deliveries, Mode, Status, Timeline
+    from hasim.studies.from_python import evaluate, pareto, sweep
+    from hasim.studies.pareto import Front
+    from hasim.studies.tables import Evaluation, Table
 
 _HOMES = {
     "Air": "simulation.link.air",
@@ -49,8 +54,10 @@ _HOMES = {
     "Deliveries": "simulation.timeline",
     "DeviceSpec": "simulation.device.device",
     "Enhanced": "nodes.node",
+    "Evaluation": "studies.tables",
     "Exchange": "nodes.exchange",
     "FrameByFrame": "nodes.frame_by_frame",
+    "Front": "studies.pareto",
     "FrontEndSpec": "dsp.stft",
     "InputError": "config.spec",
     "Item": "simulation.device.memory",
@@ -61,12 +68,14 @@ _HOMES = {
     "MaskDrivenNode": "nodes.mask_driven",
     "MaskEstimator": "networks.contract",
     "MaskNetwork": "networks.contract",
+    "Metric": "metrics.catalogue",
     "Mode": "simulation.timeline",
     "NetworkCost": "networks.contract",
     "Node": "nodes.node",
     "Pcm": "simulation.link.codecs",
     "Piece": "simulation.link.air",
     "PlayoutSpec": "simulation.playout_spec",
+    "Quantity": "metrics.catalogue",
     "Receive": "simulation.program",
     "RunResult": "experiment.result",
     "Scenario": "experiment.scenario",
@@ -74,14 +83,20 @@ _HOMES = {
     "ScenarioWarning": "config.diagnostics",
     "Scene": "acoustics.scene",
     "Send": "simulation.program",
+    "Signals": "metrics.signals",
     "Spec": "config.spec",
     "Status": "simulation.timeline",
+    "Table": "studies.tables",
     "Timeline": "simulation.timeline",
+    "Unscored": "metrics.signals",
     "Verdict": "simulation.feasibility",
     "buffers": "nodes.blocks",
+    "evaluate": "studies.from_python",
     "load": "reporting.run_folder",
+    "pareto": "studies.from_python",
     "raw_exchange": "nodes.blocks",
     "simulate": "simulation.simulate",
+    "sweep": "studies.from_python",
     "synthesis": "nodes.blocks",
 }
 """Public name -> the module that it is imported from on first use."""
@@ -96,8 +111,10 @@ __all__ = [
     "Deliveries",
     "DeviceSpec",
     "Enhanced",
+    "Evaluation",
     "Exchange",
     "FrameByFrame",
+    "Front",
     "FrontEndSpec",
     "InputError",
     "Item",
@@ -108,12 +125,14 @@ __all__ = [
     "MaskDrivenNode",
     "MaskEstimator",
     "MaskNetwork",
+    "Metric",
     "Mode",
     "NetworkCost",
     "Node",
     "Pcm",
     "Piece",
     "PlayoutSpec",
+    "Quantity",
     "Receive",
     "RunResult",
     "Scenario",
@@ -121,16 +140,22 @@ __all__ = [
     "ScenarioWarning",
     "Scene",
     "Send",
+    "Signals",
     "Spec",
     "Status",
+    "Table",
     "Timeline",
+    "Unscored",
     "Verdict",
     "__version__",
     "buffers",
+    "evaluate",
     "load",
+    "pareto",
     "raw_exchange",
     "run",
     "simulate",
+    "sweep",
     "synthesis",
 ]
 
@@ -162,6 +187,7 @@ def run(
     link: Link | None = None,
     codec: Codec | None = None,
     networks: Mapping[Role, MaskNetwork] | None = None,
+    metrics: Sequence[Metric] = (),
     out: str | Path | None = "runs",
     progress: Callable[[str], None] = lambda _: None,
 ) -> RunResult:
@@ -171,7 +197,8 @@ def run(
     `set` overrides dotted paths, as `{"algorithm.mu": 2}`; `algorithm`, `link` and `codec` are
     objects of any class that fulfils the contract, in place of the scenario's own; `networks` are
     mask networks of one's own by their role ("sn_dnn", "mn_dnn"), in place of those that
-    `algorithm.masks` says. With `out=None` nothing is written. The folder is `result.folder`.
+    `algorithm.masks` says; `metrics` are metrics of one's own, measured beside the scenario's. With
+    `out=None` nothing is written. The folder is `result.folder`.
     `progress` is called with the name of every stage.
 
     Raises:
@@ -184,17 +211,23 @@ def run(
 
     from hasim.experiment import run as experiment
     from hasim.experiment import scenario as scenarios
+    from hasim.metrics import catalogue
     from hasim.networks.registry import register
     from hasim.reporting.run_folder import write_run
 
     if networks and algorithm is not None:
         raise ValueError("networks: must be the key `networks` of the `algorithm` that is given")
+    for metric in metrics:
+        catalogue.register(metric)
     own = {f"algorithm.networks.{role}": register(one) for role, one in (networks or {}).items()}
     set = {**(set or {}), **own}
     if isinstance(scenario, Mapping | scenarios.Scenario):
         resolved = scenarios.replace(scenario, set)
     else:
         resolved = scenarios.load(scenario, set)
+    if metrics:
+        names = [*resolved.metrics, *(metric.name for metric in metrics)]
+        resolved = scenarios.replace(resolved, {"metrics": list(dict.fromkeys(names))})
     if algorithm is not None or link is not None or codec is not None:
         resolved = scenarios.with_parts(resolved, algorithm=algorithm, link=link, codec=codec)
     result = experiment.run(resolved, progress)

@@ -43,6 +43,7 @@ LIBRARIES = {
     "rich": {"cli", "experiment", "reporting"},
     "distributed": {"studies"},
     "optuna": {"studies"},
+    "pandas": {"studies"},
     "pyarrow": {"studies"},
     "torch": {"networks"},
     "safetensors": {"networks"},

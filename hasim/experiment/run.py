@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -47,11 +49,7 @@ def run(scenario: Scenario, progress: Progress = lambda _: None) -> RunResult:
     The same scenario gives the same result to the last bit, on one machine with one set of
     versions.
     """
-    from threadpoolctl import threadpool_limits
-
-    # With several threads, BLAS adds in another order, and the last bits depend on the number of
-    # cores. One thread is as fast for matrices as small as these.
-    with threadpool_limits(limits=1):
+    with one_thread():
         progress("scene")
         scene = render_scene(scenario)
         progress("timeline")
@@ -60,6 +58,17 @@ def run(scenario: Scenario, progress: Progress = lambda _: None) -> RunResult:
         enhanced, mics = enhance(scenario, scene, timeline)
         progress("scores")
         return judge(scenario, scene, timeline, enhanced, mics)
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Keep linear algebra to one thread.
+
+    With several, BLAS adds in another order, and the last bits depend on the number of cores. One
+    is as fast for matrices as small as these.
+    """
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1)
 
 
 def render_scene(scenario: Scenario) -> Scene:

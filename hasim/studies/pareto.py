@@ -24,6 +24,7 @@ from hasim.config.overrides import value_at
 from hasim.studies.columns import by_point, column, column_names
 from hasim.studies.results_table import Row, Sheet
 from hasim.studies.statistics import interval
+from hasim.studies.tables import Table
 
 Rule = Literal["paired", "plain"]
 LATENCY = "latency_ms"
@@ -54,7 +55,7 @@ class Published:
     values: tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Front:
     """All points of a sweep, and which of them are not dominated."""
 
@@ -89,6 +90,22 @@ class Front:
     published: tuple[Published, ...]
     left_out: int
     """Number of points without a value for every objective."""
+
+    def __repr__(self) -> str:
+        goals = [f"{'max' if o.maximize else 'min'} {o.column}" for o in self.objectives]
+        knee = "" if self.knee is None else f"; knee at {dict(self.settings[self.knee])}"
+        members = f"{self.on_front.sum()} of {len(self.settings)}"
+        return f"<Front {members} points: {', '.join(goals)}{knee[:200]}>"
+
+    def to_table(self) -> Table:
+        """One row per point: settings, means of the objectives, `feasible` and `on_front`."""
+        columns = [*(o.column for o in self.objectives), "feasible", "on_front"]
+        flags = zip(self.feasible.tolist(), self.on_front.tolist(), strict=True)
+        points = zip(self.settings, self.means.tolist(), flags, strict=True)
+        return Table([{**at, **dict(zip(columns, [*x, *y], strict=True))} for at, x, y in points])
+
+    def _repr_html_(self) -> str:
+        return self.to_table()._repr_html_()
 
 
 def front(
