@@ -1,4 +1,4 @@
-"""What do lost packets cost? The same scene and the same luck at four loss rates, from Python."""
+"""What do lost packets cost? The same scene and the same random numbers at four loss rates, from Python."""
 
 import hasim
 
