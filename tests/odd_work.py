@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hasim.studies.results_table import Row
+from hasim.studies.result_row import ResultRow
 
 
 def pid_of(_: object) -> int:
@@ -117,8 +117,14 @@ def score_or_trouble(reference: Any, estimate: Any) -> float:
     return 2.5
 
 
-def row_or_none_ever(task: Any) -> Row:
+def row_or_none_ever(task: Any) -> ResultRow:
     """A row at once, or never where mu is 2."""
     if task.settings["algorithm.mu"] == 2:
         time.sleep(1000)
-    return Row(task.settings, task.seed, numbers={"pid": os.getpid()})
+    return ResultRow(
+        task.settings,
+        task.seed,
+        numbers={"pid": os.getpid()},
+        scenario_hash=task.identity[:12],
+        made_by=task.made_by,
+    )

@@ -41,6 +41,6 @@ def fit(
             tuple(fits.ALGORITHMS) if algorithms == "all" else names(algorithms),
         )
     if as_json:
-        print_json({"cells": [cell.told() for cell in cells]})
+        print_json({"cells": [cell.to_dict() for cell in cells]})
     else:
         typer.echo(cost_tables.matrix(cells))

@@ -45,7 +45,7 @@ def search(
 
     with usage_errors():
         goals = [pareto.objective(text) for text in names(objectives)]
-    plan = axes.plan(
+    grid = axes.grid(
         file,
         over=over or (),
         seeds=seeds,
@@ -53,10 +53,10 @@ def search(
         time_limit_s=time_limit_s,
         whole=False,
     )
-    folder = out or Path("runs") / f"{plan.name}-search"
+    folder = out or Path("runs") / f"{grid.name}-search"
     with resumable(folder, quiet) as progress, usage_errors():
         tally = searches.search(
-            plan,
+            grid,
             folder,
             goals,
             trials=trials,

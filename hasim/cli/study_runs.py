@@ -39,6 +39,8 @@ def forecast_text(forecast: Any, workers: int | None) -> str:
         f"{forecast.stored} in the table, {forecast.cached} in the cache, "
         f"{forecast.to_compute} to compute"
     )
+    if forecast.outdated:
+        text += f" ({forecast.outdated} in the table were made by other code or from other files)"
     if forecast.to_compute:
         seconds = forecast.to_compute * forecast.seconds_each / (workers or 1)
         how = "as the runs so far" if forecast.measured else "by rule of thumb"

@@ -43,15 +43,15 @@ def sweep(
     from hasim.studies import axes
     from hasim.studies import sweep as sweeps
 
-    plan = axes.plan(
+    grid = axes.grid(
         file, over=over or (), seeds=seeds, set=settings or (), time_limit_s=time_limit_s
     )
-    folder = out or Path("runs") / plan.name
-    forecast = sweeps.forecast(plan, folder)
+    folder = out or Path("runs") / grid.name
+    forecast = sweeps.forecast(grid, folder)
     text = forecast_text(forecast, workers(jobs) if cluster is None else None)
     if dry_run:
         if as_json:
-            print_json({"folder": str(folder), **forecast.told()})
+            print_json({"folder": str(folder), **forecast.to_dict()})
         else:
             typer.echo(text)
         return
@@ -59,7 +59,7 @@ def sweep(
         say(text)
     with resumable(folder, quiet) as progress:
         tally = sweeps.sweep(
-            plan,
+            grid,
             folder,
             jobs=workers(jobs),
             cluster=cluster,

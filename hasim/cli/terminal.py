@@ -53,11 +53,12 @@ def duration_text(seconds: float) -> str:
 @contextmanager
 def usage_errors() -> Iterator[None]:
     """A ValueError inside, such as an unknown column, is wrong usage (exit code 2)."""
+    from hasim.config.diagnostics import ScenarioError
     from hasim.config.spec import InputError
 
     try:
         yield
-    except InputError:
+    except (InputError, ScenarioError):
         raise
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error

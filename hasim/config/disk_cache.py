@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from hasim.config.files import whole_file
 
 MAX_BYTES = 10**9
 """Size of a folder; above it, the files that were not used for longest are deleted."""
+SETTLED_NS = 2_000_000_000
+"""A file that has not been changed for so long can be recognised by its times."""
 
 Arrays = dict[str, ndarray]
 
@@ -56,14 +59,31 @@ def content_hash(key: Any) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of the contents of a file, by which a key names it."""
+    """SHA-256 of the contents of a file, by which a key names it.
+
+    A file is read once per process, and again when its size or its time of change is another.
+    Raises OSError where it cannot be read.
+    """
+    status = os.stat(path)
+    mark = (os.path.abspath(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    if (known := _file_hashes.get(mark)) is not None:
+        return known
+    began_ns = time.time_ns()
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    # Clocks of file systems are coarse: a file that is written once more right after it was
+    # written may keep its times.
+    if began_ns - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS:
+        _file_hashes[mark] = found
+    return found
+
+
+_file_hashes: dict[tuple[str, int, int, int], str] = {}
 
 
 def _read(path: Path) -> Arrays | None:
     try:
-        # every checksum first: numpy trusts the sizes that a file claims
+        # All checksums first: numpy believes the sizes that a file states.
         with zipfile.ZipFile(path) as file:
             if file.testzip() is not None:
                 return None

@@ -1,12 +1,12 @@
-"""The hall: a scenario goes in, a judged run comes out. The only place where the stations meet.
+"""One run, from a scenario to a judged result: scene, timeline, sound, scores.
 
-First time is played (who computes, sends and receives what, when), then sound follows the timeline.
+First the timeline is simulated (who computes, sends and receives what, and when), then the sound
+follows it. Nothing else in hasim runs a scenario.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib.metadata import version
@@ -19,6 +19,7 @@ from hasim.acoustics.scene import Scene, render
 from hasim.config.seeds import random_streams
 from hasim.dsp.oracle_masks import OracleMask, oracle_mask
 from hasim.dsp.stft import analyse, frames_for
+from hasim.experiment.identity import identity
 from hasim.experiment.numbers import (
     acoustics,
     budget,
@@ -190,18 +191,12 @@ def judge(
         masks=enhanced.masks,
         versions={name: version(name) for name in ("hasim", "numpy", "scipy", "pyroomacoustics")},
         hashes={
-            "scenario": scenario_hash(scenario),
+            "scenario": identity(scenario),
             "scene": _hash(scene.mixture, scene.target.full),
             "timeline": _hash(timeline.steps, timeline.packets),
             "audio": _hash(heard),
         },
     )
-
-
-def scenario_hash(scenario: Scenario) -> str:
-    """Hexadecimal digest of the scenario as resolved and of hasim's version."""
-    resolved = {"hasim": version("hasim"), "scenario": scenario.model_dump(mode="json")}
-    return hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
 
 
 def _hash(*arrays: ndarray) -> str:

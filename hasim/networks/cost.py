@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 from hasim.dsp.erb import erb_bank
 from hasim.networks.contract import Role
 from hasim.networks.precision import FLOATING, LSTM_POINTS, MIX_BITS, PrecisionSpec
+from hasim.networks.variants import GROUPS, VARIANTS
 
 Erb = Literal["dense", "sparse"]
 
@@ -176,17 +177,11 @@ def state_bytes(parts: Iterable[Part], precision: PrecisionSpec = FLOATING) -> d
     }
 
 
-VARIANTS: dict[str, tuple[tuple[Role, int], ...]] = {
-    "sn_dnn": (("sn_dnn", 0),),
-    "mn_dnn": (("mn_dnn", 0),),
-    "tango": (("sn_dnn", 0), ("mn_dnn", 0)),
-    "inverted_dagger": (("mn_dnn", 0), ("sn_dnn", 0)),
-    "inverted_star": (("mn_dnn", 0), ("sn_dnn", 0)),
-    "mn_tango": (("mn_dnn", 0),),
-    **{f"mn_tango_g{g}": ((("mn_dnn", g)),) for g in WIDTH if g > 1},
-}
-"""The networks an algorithm runs per frame and ear, each with its number of groups."""
-
+COUNTED = (
+    *("tango", "inverted_dagger", "inverted_star"),
+    *(f"mn_tango_g{groups}" if groups else "mn_tango" for groups in GROUPS if groups != 1),
+)
+"""The variants that `table` has rows for, after the two networks by themselves."""
 
 _PRECISIONS = (
     FLOATING,
@@ -207,10 +202,15 @@ def table(
     """
     precision = precision or PrecisionSpec()
     rows = []
-    for name, networks in VARIANTS.items():
+    alone: dict[str, tuple[tuple[Role, ...], int]] = {
+        "sn_dnn": (("sn_dnn",), 0),
+        "mn_dnn": (("mn_dnn",), 0),
+    }
+    named = {name: (VARIANTS[name].networks, VARIANTS[name].groups) for name in COUNTED}
+    for name, (networks, groups) in (alone | named).items():
         parts = [
             part
-            for network, groups in networks
+            for network in networks
             for part in (sn_dnn() if network == "sn_dnn" else mn_dnn(groups, erb))
         ]
         rows.append(

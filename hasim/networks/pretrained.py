@@ -1,7 +1,7 @@
-"""Weights that come with hasim: which folder of `models/weights` serves which algorithm.
+"""Weights that come with hasim: which folder of `networks/weights` belongs to which algorithm.
 
-Every folder holds one safetensors file per network, with its card in the header, and is named as
-the recipe that it came of. In a scenario `hasim:NAME` asks for one of them. No torch here.
+Every folder holds one safetensors file per network, with its card in the header, and has the name
+of the recipe that trained it. In a scenario `hasim:NAME` asks for one of them. No torch here.
 """
 
 from __future__ import annotations
@@ -14,12 +14,9 @@ from pydantic import StringConstraints
 from hasim.config.spec import InputError
 from hasim.dsp.stft import SAMPLE_RATE_HZ, FrontEndSpec
 from hasim.networks.front_end import FRONT_END
+from hasim.networks.variants import VARIANTS
 
 FOLDER = Path(__file__).with_name("weights")
-SAME_NETWORKS = {"centralised": "mn_tango"}
-"""Algorithms whose networks hear just what those of another hear, and so share its weights."""
-
-
 PREFIX = "hasim:"
 ShippedName = Annotated[str, StringConstraints(pattern=rf"^{PREFIX}[a-z0-9_]+$")]
 
@@ -29,8 +26,8 @@ def folder(algorithm: str, groups: int, name: ShippedName | None = None) -> Path
     the folder exists is for `missing` to say."""
     if name is not None:
         return FOLDER / name.removeprefix(PREFIX)
-    shared = SAME_NETWORKS.get(algorithm, algorithm)
-    return FOLDER / (f"{shared}_g{groups}" if groups else shared)
+    known = f"{algorithm}_g{groups}" if groups else algorithm
+    return FOLDER / (VARIANTS[known].weights if known in VARIANTS else known)
 
 
 def files(place: Path) -> list[Path]:

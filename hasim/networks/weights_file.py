@@ -126,6 +126,11 @@ def read_card(path: Path) -> dict[str, Any]:
     return dict(_block(path)["card"])
 
 
+def read_groups(path: Path) -> int:
+    """Groups of a compact multi-node network, 0 for all others; ValueError as in `load`."""
+    return getattr(_spec(path, _block(path)), "groups", 0)
+
+
 def read_precision(path: Path) -> PrecisionSpec:
     """The number formats a file was made for; ValueError as in `load`."""
     told = _block(path).get("quantisation")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from hasim.config.spec import by_kind
+from hasim.config.spec import Spec, by_kind
 from hasim.networks.contract import MaskEstimator
 from hasim.nodes.centralised import Centralised
 from hasim.nodes.frame_by_frame import FrameByFrame, Stepper
@@ -18,14 +18,18 @@ from hasim.nodes.node import Enhanced, Node
 from hasim.nodes.passthrough import Passthrough
 from hasim.nodes.tango import Tango
 
-AlgorithmSpec = Annotated[
-    Node,
-    by_kind(
-        "mn_tango",
-        *(Passthrough, Local, Centralised, Tango, MnTango, InvertedDagger, InvertedStar),
-        group="hasim.nodes",
-    ),
-]
+_CHOICE = by_kind(
+    "mn_tango",
+    *(Passthrough, Local, Centralised, Tango, MnTango, InvertedDagger, InvertedStar),
+    group="hasim.nodes",
+)
+AlgorithmSpec = Annotated[Node, _CHOICE]
+
+
+def node_classes() -> dict[str, type[Spec]]:
+    """The classes of all node algorithms by their kind, plug-ins included."""
+    return _CHOICE.kinds(Node)
+
 
 __all__ = [
     "AlgorithmSpec",
@@ -41,4 +45,5 @@ __all__ = [
     "Passthrough",
     "Stepper",
     "Tango",
+    "node_classes",
 ]

@@ -100,4 +100,4 @@ class FrameByFrame(Spec):
                 if to_partner is not None and on_time is not None:
                     scale = exchange.bin_full_scale[ear]
                     sent[ear] = exchange.codec.encode_decode(to_partner[None], scale)[0]
-        return Enhanced(output, taps={"output": output})
+        return Enhanced(output, taps={"output": output}, output_tap="output")

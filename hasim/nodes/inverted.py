@@ -99,7 +99,14 @@ class _Inverted(ExchangingNode):
         gains = {"z" if self.second_exchange else "reference": self.partner_gain(second)}
         if self.second_exchange and self.first_filter == "all":
             gains["reference"] = self.partner_gain(first)
-        return Enhanced(output, through, taps, {"mn_dnn": mask_1, "sn_dnn": mask_2}, gains)
+        return Enhanced(
+            output,
+            through,
+            taps=taps,
+            output_tap="filter_2",
+            masks={"mn_dnn": mask_1, "sn_dnn": mask_2},
+            partner_gains=gains,
+        )
 
     @property
     def _first_channels(self) -> int:

@@ -49,5 +49,6 @@ class Local(MaskDrivenNode):
             output,
             through=lambda signals: wiener_filters.apply(weights, signals),
             taps={"sn_dnn": mask * mics[:, 0], "filter_1": output},
+            output_tap="filter_1",
             masks={"sn_dnn": mask},
         )

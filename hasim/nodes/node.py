@@ -31,7 +31,10 @@ class Enhanced:
     """Sends other signals (ear, mic, bin, frame) through the same weights and losses, without
     rounding; None where the algorithm does not tell its weights."""
     taps: dict[str, ndarray] = field(default_factory=dict)
-    """Intermediate signals (ear, bin, frame) by name, in the order of the signal's path."""
+    """Stages of the signal's path, (ear, bin, frame) by name, in their order: they get scores of
+    their own."""
+    output_tap: str | None = None
+    """The name of the tap that is the output itself; None where the output is no tap."""
     masks: dict[str, ndarray] = field(default_factory=dict)
     """Masks (ear, bin, frame) by the name of their network."""
     partner_gains: dict[str, ndarray] = field(default_factory=dict)

@@ -64,6 +64,7 @@ class OneFilterNode(ExchangingNode):
                 "mn_dnn": mask * mics[:, 0],
                 "filter_2": output,
             },
+            output_tap="filter_2",
             masks={"mn_dnn": mask},
             partner_gains={self.channel: self.partner_gain(weights)},
         )

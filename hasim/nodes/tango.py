@@ -77,6 +77,7 @@ class Tango(ExchangingNode):
                 "mn_dnn": mask_2 * mics[:, 0],
                 "filter_2": output,
             },
+            output_tap="filter_2",
             masks={"sn_dnn": mask_1, "mn_dnn": mask_2},
             partner_gains={"z": self.partner_gain(second)},
         )

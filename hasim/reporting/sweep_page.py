@@ -21,7 +21,8 @@ from hasim.reporting import pictures
 from hasim.reporting.figure import column_label
 from hasim.reporting.settings import number, settings
 from hasim.studies.columns import by_point, column, column_names, point_label
-from hasim.studies.results_table import Row, Sheet, read
+from hasim.studies.result_row import ResultRow
+from hasim.studies.results_table import Sheet, read
 from hasim.studies.statistics import CONFIDENCE, interval, student_quantile
 
 MAX_NUMBERS = 3_000_000
@@ -81,7 +82,7 @@ def context(folder: Path) -> dict[str, Any]:
     }
 
 
-def _columns(folder: Path, rows: Sequence[Row]) -> dict[str, list[float]]:
+def _columns(folder: Path, rows: Sequence[ResultRow]) -> dict[str, list[float]]:
     """Columns of numbers that are not the same in every row, short names for both ears first."""
     varying = {}
     for name in column_names(rows):
@@ -97,7 +98,7 @@ def _columns(folder: Path, rows: Sequence[Row]) -> dict[str, list[float]]:
     return varying
 
 
-def _values(axis: str, rows: Sequence[Row]) -> Iterator[str]:
+def _values(axis: str, rows: Sequence[ResultRow]) -> Iterator[str]:
     """The values of an axis in their order, each once."""
     found = {
         json.dumps(row.settings[axis]): row.settings[axis] for row in rows if axis in row.settings
@@ -111,7 +112,9 @@ def _values(axis: str, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _table(
-    points: Mapping[str, Sequence[Row]], columns: Mapping[str, list[float]], axes: Sequence[str]
+    points: Mapping[str, Sequence[ResultRow]],
+    columns: Mapping[str, list[float]],
+    axes: Sequence[str],
 ) -> dict[str, Any]:
     """Means over seeds for readers and for sorting: the axes, then scores and costs."""
     asked = (*catalogue.headline_columns(), *COSTS, "loss_realised")
@@ -140,7 +143,7 @@ def _cell(text: str, sort: Any, number: bool = True) -> dict[str, Any]:
     return {"text": text, "sort": sort, "number": number}
 
 
-def _means(points: Mapping[str, Sequence[Row]], values: Sequence[float]) -> list[float]:
+def _means(points: Mapping[str, Sequence[ResultRow]], values: Sequence[float]) -> list[float]:
     means, start = [], 0
     for own in points.values():
         part = np.array(values[start : start + len(own)])
@@ -156,7 +159,7 @@ def _decimals(values: Sequence[float]) -> int:
 
 
 def _data(
-    points: Mapping[str, Sequence[Row]], columns: Mapping[str, list[float]], sheet: Sheet
+    points: Mapping[str, Sequence[ResultRow]], columns: Mapping[str, list[float]], sheet: Sheet
 ) -> dict[str, Any]:
     """The values of the script: every seed's number of every column, and how to run it again."""
     most = max(len(own) for own in points.values())
@@ -217,7 +220,7 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def command_of(row: Row) -> str:
+def command_of(row: ResultRow) -> str:
     """The command that runs this row alone, in a folder with `scenario.yaml`."""
     words = ["hasim", "run", "scenario.yaml", "--seed", str(row.seed)]
     for path, value in row.settings.items():

@@ -1,7 +1,7 @@
-"""What a sweep varies: dotted paths into a scenario and the values they take, as a list of points.
+"""What a sweep varies: dotted paths into a scenario and their values, as a grid of points.
 
-A point is a mapping from dotted path to value; the same point is played with every seed, so that
-points are compared on the same scenes and the same luck.
+A point is a mapping from dotted path to value. Every point is run with the same seeds, so that
+points are compared on the same scenes and the same losses.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -22,6 +22,7 @@ from hasim.config.diagnostics import ScenarioError, Shape, problems_of
 from hasim.config.spec import LimitError, Spec
 from hasim.config.yaml_reader import MAX_BYTES, Place, Problem, YamlNode, read
 from hasim.experiment.scenario import Scenario, load, replace
+from hasim.studies.result_row import settings_key
 
 MAX_POINTS = 100_000
 Settings = dict[str, JsonValue]
@@ -32,7 +33,7 @@ class Axis(Spec):
     """The values of one dotted path: `values`, or `count` of them from `start` to `stop`."""
 
     values: tuple[JsonValue, ...] | None = Field(None, min_length=1)
-    """The values, one by one; a list alone means the same."""
+    """The values; a list alone means the same."""
     start: float | None = None
     """The first value of a range."""
     stop: float | None = None
@@ -54,7 +55,7 @@ class Axis(Spec):
         return self
 
     def points(self) -> tuple[JsonValue, ...]:
-        """The values one after the other; those of a range have twelve digits.
+        """All values in order; those of a range have twelve digits.
 
         >>> Axis(start=0, stop=0.3, count=4).points()
         (0, 0.1, 0.2, 0.3)
@@ -84,9 +85,9 @@ class SweepSpec(Spec):
     zip: tuple[dict[str, tuple[JsonValue, ...]], ...] = ()
     """Groups of paths that move together, first value with first value; each group is an axis."""
     seeds: Annotated[int, Field(ge=1, le=100_000)] | tuple[int, ...] = 1
-    """So many, counted up from the scenario's own, or these."""
+    """A number of seeds, counted up from the scenario's own, or a list of seeds."""
     time_limit_s: float | None = Field(None, gt=0, le=1e6)
-    """A run that takes longer is ended, and its row has failed; null: as long as it takes."""
+    """A run that takes longer is ended, and its row has failed; null: no limit."""
 
     @model_validator(mode="after")
     def _groups_of_one_length(self) -> Self:
@@ -109,26 +110,39 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All that a sweep will play."""
+class Grid:
+    """All points of a sweep, and the scenario that they vary."""
 
     name: str
     base: Scenario
     choices: tuple[Choice, ...]
     points: tuple[Settings, ...]
     seeds: tuple[int, ...]
-    time_limit_s: float | None = None  # of one run
+    time_limit_s: float | None = None
+    """Of one run."""
+    _known: dict[str, Scenario | ScenarioError] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
-    def scenario(self, settings: Settings) -> Scenario:
-        """The scenario of a point.
+    def scenario(self, settings: Settings, seed: int | None = None) -> Scenario:
+        """The scenario of a point; `seed` None: that of the base.
 
         Raises:
             ScenarioError: the point's values do not go together.
         """
-        return replace(self.base, settings) if settings else self.base
+        key = settings_key(settings)
+        if key not in self._known:
+            try:
+                self._known[key] = replace(self.base, settings) if settings else self.base
+            except ScenarioError as error:
+                self._known[key] = error
+        found = self._known[key]
+        if isinstance(found, ScenarioError):
+            raise found
+        return found if seed is None else found.model_copy(update={"seed": seed})
 
 
-def plan(
+def grid(
     file: str | Path,
     *,
     over: Sequence[str] = (),
@@ -136,13 +150,13 @@ def plan(
     set: Sequence[str] = (),
     time_limit_s: float | None = None,
     whole: bool = True,
-) -> Plan:
-    """The plan of a sweep file, or of a scenario file with the axes `over`.
+) -> Grid:
+    """The grid of a sweep file, or of a scenario file with the axes `over`.
 
     `over` are texts such as `link.rate_kbps=64,128` or `algorithm.mu={start: 0, stop: 2, count:
     5}`; they replace axes of the file. `set` are texts `KEY=VALUE` that hold at every point.
-    `seeds` and `time_limit_s` of None are the file's. With `whole` false the grid is not written
-    out: the plan has choices, and no points.
+    `seeds` and `time_limit_s` of None are the file's. With `whole` false the grid has choices, and
+    no list of points.
 
     Raises:
         ScenarioError: mistakes in the files, the axes or the settings; a value that no point of
@@ -157,7 +171,7 @@ def plan(
     always = {".".join(setting.path): setting.value.plain() for setting in fixed}
     base = load(spec.scenario, spec.set | always)
     for key in {"seed", "name"} & (axes.keys() | spec.axes.keys()):
-        raise ScenarioError([Problem(place, key, "is no axis", None, "seeds are counted apart")])
+        raise ScenarioError([Problem(place, key, "is no axis", None, "use --seeds")])
     together = {key for group in spec.zip for key in group}
     for key in together & axes.keys():
         raise ScenarioError([Problem(Place("--over"), key, "moves together with others", None)])
@@ -167,7 +181,7 @@ def plan(
     ) + tuple(Choice(tuple(_rows(group)), {}) for group in spec.zip)
     number = spec.seeds if seeds is None else seeds
     listed = number if isinstance(number, tuple) else range(base.seed, base.seed + number)
-    made = Plan(
+    made = Grid(
         name=spec.name,
         base=base,
         choices=choices,
@@ -186,11 +200,6 @@ def applies(when: Mapping[str, JsonValue], settings: Settings, base: Mapping[str
         if value not in (wanted if isinstance(wanted, list) else [wanted]):
             return False
     return True
-
-
-def settings_key(settings: Settings) -> str:
-    """One text for one point, whatever the order of its paths."""
-    return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _rows(group: Mapping[str, Sequence[JsonValue]]) -> Iterator[Settings]:
@@ -220,8 +229,8 @@ def _combinations(choices: Sequence[Choice], base: Scenario) -> Iterator[Setting
     return iter({settings_key(point): point for point in points}.values())
 
 
-def _check_values(whole: Plan, place: Place) -> None:
-    """Refuse values that no point can have: of every value, a few points are tried."""
+def _check_values(whole: Grid, place: Place) -> None:
+    """Refuse values that no point can have; up to eight points of every value are tried."""
     tried: dict[str, list[Settings]] = {}
     for point in whole.points:
         for key, value in point.items():
@@ -253,8 +262,7 @@ def _check_values(whole: Plan, place: Place) -> None:
 
 
 def _spec(file: Path) -> tuple[SweepSpec, Place]:
-    """A sweep file as it is; any other file as a sweep over nothing, for `scenario.load` to
-    judge."""
+    """A sweep file; any other file as a sweep without axes, for `scenario.load` to check."""
     try:
         with open(file, "rb") as stream:
             text = stream.read(MAX_BYTES + 1).decode("utf-8-sig")
@@ -270,7 +278,8 @@ def _spec(file: Path) -> tuple[SweepSpec, Place]:
     spec = None
     try:
         plain = {"name": _name(file), **root.plain()}
-        if isinstance(plain.get("axes"), dict):  # said already, axis by axis
+        # Mistakes in the axes are among the problems already.
+        if isinstance(plain.get("axes"), dict):
             plain["axes"] = {key: axis.model_dump(mode="json") for key, axis in axes.items()}
         spec = SweepSpec.model_validate_json(json.dumps(plain), strict=True)
     except ValidationError as error:

@@ -227,7 +227,7 @@ def _differences(
     for metric in dict.fromkeys(name.rpartition("_")[0] for name in exact_scores[role]):
         plain = metric.removesuffix("_db")
         unit = "_db" if plain != metric else ""
-        for where, stage in (("before", role), ("after", list(exact_scores)[-1])):
+        for where, stage in (("before", role), ("after", exact.output_tap or "output")):
             lost = [
                 exact_scores[stage][f"{metric}_{ear}"] - other_scores[stage][f"{metric}_{ear}"]
                 for ear in EARS

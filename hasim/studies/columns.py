@@ -7,19 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from hasim.config.diagnostics import close_match
-from hasim.studies.results_table import Row
+from hasim.studies.result_row import ResultRow
 
 
-def by_point(rows: Iterable[Row]) -> dict[str, list[Row]]:
+def by_point(rows: Iterable[ResultRow]) -> dict[str, list[ResultRow]]:
     """Rows that went well by their point, in their order."""
-    points: dict[str, list[Row]] = {}
+    points: dict[str, list[ResultRow]] = {}
     for row in rows:
         if not row.error:
             points.setdefault(row.key[0], []).append(row)
     return points
 
 
-def column(rows: Sequence[Row], name: str) -> list[float]:
+def column(rows: Sequence[ResultRow], name: str) -> list[float]:
     """A column of the table as numbers, NaN where empty; without `_left` or `_right` it is the mean
     of both ears.
 
@@ -34,7 +34,7 @@ def column(rows: Sequence[Row], name: str) -> list[float]:
     return [np.nan if value is None else value for value in values]
 
 
-def column_names(rows: Iterable[Row]) -> list[str]:
+def column_names(rows: Iterable[ResultRow]) -> list[str]:
     """All columns of numbers; of those with two ears also their mean, under the short name."""
     names: set[str] = set()
     for row in rows:
@@ -67,7 +67,7 @@ def point_label(settings: Mapping[str, object], base: str = "the scenario itself
     return ", ".join(dict.fromkeys(parts)) or base
 
 
-def _value(row: Row, name: str) -> float | None:
+def _value(row: ResultRow, name: str) -> float | None:
     numbers = {**row.settings, **row.numbers}
     if name in numbers:
         value = numbers[name]

@@ -1,8 +1,8 @@
-"""Which algorithm fits which device, in time and in memory, before anything is run.
+"""Which algorithm fits which device, in time and in memory, without a run.
 
-The network alone is what the literature counts; the whole program also has transforms, covariances
-and filters, which usually run in floating point. Both are shares of the time from frame to frame,
-of the core or of the accelerator, whichever has more to do: 1 is all of it.
+The literature counts the network alone; the whole program also has transforms, covariances and
+filters, which usually run in floating point. Both are shares of the time from frame to frame, of
+the core or of the accelerator, whichever is busier: 1 is all of the time.
 """
 
 from __future__ import annotations
@@ -12,21 +12,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hasim.config import presets
+from hasim.config.diagnostics import close_match
 from hasim.experiment import scenario
 from hasim.experiment.scenario import Scenario
+from hasim.networks.cost import COUNTED
+from hasim.networks.variants import VARIANTS
 from hasim.simulation.device.memory import MemoryLedger
 from hasim.simulation.program import Compute, Program
 
-GROUPS = (2, 4, 6, 8, 10)
-ALGORITHMS: dict[str, dict[str, Any]] = {
-    "local": {"kind": "local"},
-    "centralised": {"kind": "centralised"},
-    "tango": {"kind": "tango"},
-    "inverted_dagger": {"kind": "inverted_dagger"},
-    "inverted_star": {"kind": "inverted_star"},
-    "mn_tango": {"kind": "mn_tango", "groups": 0},
-    **{f"mn_tango_g{groups}": {"kind": "mn_tango", "groups": groups} for groups in GROUPS},
-}
+ALGORITHMS = ("local", "centralised", *COUNTED)
+"""The variants (see `networks.variants`) that are fitted by default."""
 
 
 @dataclass(frozen=True)
@@ -38,25 +33,29 @@ class Cell:
     provenance: str
     network_utilisation: float
     total_utilisation: float
-    network_ms: float  # per frame
+    network_ms: float
+    """Per frame."""
     total_ms: float
-    network_mw: float | None  # of the active core; None where power is not known
+    """Per frame."""
+    network_mw: float | None
+    """Of the active core; None where its power is not known."""
     ram_kb: float
     nvm_kb: float
-    ram_short_kb: float | None  # None where the size of the device's is not public
+    ram_short_kb: float | None
+    """None where the size of the device's memory is not public."""
     nvm_short_kb: float | None
 
     @property
     def network_fits(self) -> bool:
-        """The network leaves time over, filters not counted."""
+        """Whether the network alone takes no more time than there is."""
         return self.network_utilisation <= 1
 
     @property
     def fits(self) -> bool:
-        """The whole program leaves time over, and no memory is known to be short."""
+        """Whether the whole program takes no more time than there is, and no memory is short."""
         return self.total_utilisation <= 1 and not self.ram_short_kb and not self.nvm_short_kb
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """All of it for JSON."""
         return {**asdict(self), "network_fits": self.network_fits, "fits": self.fits}
 
@@ -69,14 +68,10 @@ def fit(base: Scenario, devices: Sequence[str], algorithms: Sequence[str]) -> li
     """
     named = [device for device in devices if not presets.is_file(device)]
     _known("devices", named, presets.names("devices"))
-    _known("algorithms", algorithms, tuple(ALGORITHMS))
+    _known("algorithms", algorithms, ALGORITHMS)
     # An oracle's masks cost what the network costs, whether or not one has been trained.
     variants = {
-        name: scenario.replace(
-            base,
-            {f"algorithm.{key}": value for key, value in ALGORITHMS[name].items()}
-            | {"algorithm.masks": "oracle"},
-        )
+        name: scenario.replace(base, VARIANTS[name].settings | {"algorithm.masks": "oracle"})
         for name in algorithms
     }
     return [
@@ -87,12 +82,12 @@ def fit(base: Scenario, devices: Sequence[str], algorithms: Sequence[str]) -> li
 
 
 def _cell(device: str, algorithm: str, variant: Scenario) -> Cell:
-    program = variant.algorithm.program(variant.front_end, variant.link.codec)
+    program, _ = variant.programs
     networks: Program = tuple(
         step for step in program if isinstance(step, Compute) and step.part == "network"
     )
     spec = variant.devices.left
-    hop_ns = variant.front_end.hop * 1_000_000_000 // variant.sample_rate_hz
+    hop_ns = variant.hop_ns
     network, total = (max(spec.loads(steps, hop_ns).values()) for steps in (networks, program))
     items = variant.algorithm.memory(variant.front_end, variant.link.codec)
     ledger = spec.placed(MemoryLedger(items, spec.ram_kb, spec.nvm_kb))
@@ -119,4 +114,5 @@ def _cell(device: str, algorithm: str, variant: Scenario) -> Cell:
 def _known(what: str, names: Iterable[str], known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
-            raise ValueError(f"{what}: unknown choice (got {name!r}); known: {', '.join(known)}")
+            right = close_match(name, known) or f"known: {', '.join(known)}"
+            raise ValueError(f"{what}: unknown choice (got {name!r}); {right}")

@@ -1,18 +1,16 @@
-"""Algorithms side by side on a set of scenes: every stage, every metric, means and what is sure.
+"""Algorithms side by side on a set of scenes: every stage, every metric, means with intervals.
 
-Every scene is run with every contestant through `experiment`; rows go to one table on disk, so an
-evaluation that was stopped goes on, and scores come of the table. Intervals are Student's over
-scenes; differences are paired, scene for scene."""
+Every scene is run with every contestant as a `case`; rows go to one table on disk, so an evaluation
+that was stopped goes on, and scores are computed from the table. Intervals are Student's over
+scenes; differences are paired, scene for scene.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import re
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,24 +19,26 @@ from numpy import ndarray
 from pydantic import JsonValue
 
 from hasim.config import overrides
-from hasim.config.diagnostics import ScenarioError
+from hasim.config.diagnostics import ScenarioError, close_match
 from hasim.config.disk_cache import content_hash
 from hasim.config.ears import EARS
 from hasim.config.files import csv_text, write_whole
+from hasim.config.spec import InputError
 from hasim.config.yaml_reader import Place, Problem
-from hasim.experiment import result
-from hasim.experiment.run import enhance, judge, play_time, scenario_hash
+from hasim.experiment.identity import outline
 from hasim.experiment.scenario import Scenario, canonical_json, replace
 from hasim.metrics import catalogue
 from hasim.metrics.catalogue import Quantity
 from hasim.networks import pretrained
-from hasim.networks.cost import WIDTH
+from hasim.networks.precision import FLOATING
+from hasim.networks.variants import NETWORKS, VARIANTS, Variant, variants_of
+from hasim.nodes import node_classes
 from hasim.nodes.mask_driven import MaskDrivenNode
-from hasim.studies import run_cache
-from hasim.studies.results_table import Row, Store
-from hasim.studies.run_cache import RowCache, code_hash, content
+from hasim.studies.axes import Settings
+from hasim.studies.case import Point, Progress, Tally, complete, drop_outdated
+from hasim.studies.result_row import ResultRow, settings_key
+from hasim.studies.results_table import Store
 from hasim.studies.statistics import mean_interval, ratio_interval
-from hasim.studies.sweep import Tally
 from hasim.studies.workers import Engine
 
 MaskKind = Literal["oracle", "trained"]
@@ -67,54 +67,90 @@ class Contestant:
 
     @property
     def row_settings(self) -> dict[str, JsonValue]:
-        """How its rows are told from others."""
+        """The settings of its rows in the table."""
         return {"algorithm": self.algorithm, "masks": self.masks}
 
     @property
     def label(self) -> str:
-        """For people."""
+        """Its name in tables for people."""
         return self.algorithm if self.masks == "oracle" else f"{self.algorithm}, trained"
 
 
 def contestants(
     names: Sequence[str], masks: MaskKind = "trained", weights: Path | None = None
 ) -> list[Contestant]:
-    """Algorithms by their kind, `_g2` behind it for compact networks, `_w8a8` and so on behind that
-    for weights of that name that come with hasim; with trained masks also the same with oracle
-    masks.
+    """The named variants of algorithms (see `networks.variants`) as a scenario has them; with
+    trained masks each also with oracle masks.
 
-    `weights` is a folder with a folder of the algorithm's name in it, or the networks themselves;
-    None: those that come with hasim.
-    Trained networks run in the precision that they were trained for, unless told otherwise.
-    ValueError for a name twice, and where no networks come with hasim.
+    `weights` is a folder with a folder of the variant's name in it, or the networks themselves;
+    None: those that come with hasim. Trained networks run in the precision that they were trained
+    for. A name that is no variant may be a folder in `weights` whose networks say in their cards
+    which algorithm they are of.
+
+    Raises:
+        ScenarioError: a name that is no variant.
+        ValueError: a name twice, or no networks come with hasim.
+        InputError: files that are not weights.
     """
     if len(set(names)) < len(names):
         raise ValueError(f"an algorithm stands twice among {', '.join(names)}")
+    known = VARIANTS | _other_variants()
     found = []
     for name in names:
-        kind, groups, bits = _parsed(name)
-        settings: dict[str, JsonValue] = {"algorithm.kind": kind}
-        if groups:
-            settings["algorithm.groups"] = groups
+        folder = None if weights is None else weights / name
+        variant = known.get(name)
+        if variant is None and folder is not None and folder.is_dir():
+            variant = _described(name, folder)
+        if variant is None:
+            wrong = f"unknown algorithm (got {name!r})"
+            right = close_match(name, list(known)) or f"known: {', '.join(node_classes())}"
+            raise ScenarioError([Problem(Place("--algorithms"), "", wrong, None, right)])
+        settings: dict[str, JsonValue] = {"algorithm.kind": variant.kind}
+        if variant.groups:
+            settings["algorithm.groups"] = variant.groups
         found.append(Contestant(name, "oracle", settings))
-        if masks == "trained" and _has_masks(kind):
+        if masks == "trained" and _has_masks(variant.kind):
             if weights is not None:
-                own = weights / name if (weights / name).is_dir() else weights
+                own = folder if folder is not None and folder.is_dir() else weights
             else:
-                known = f"{pretrained.PREFIX}{name}" if bits else None
-                if why := pretrained.missing(kind, groups, name=known):
-                    raise ValueError(f"{why}; give some with --weights")
-                own = pretrained.folder(kind, groups, known)
+                own = _shipped(variant)
             found.append(Contestant(name, "trained", {**settings, **_trained(own)}))
     return found
 
 
-def _parsed(name: str) -> tuple[str, int, str]:
-    """Kind, groups and precision in the name of a contestant."""
-    parts = re.fullmatch(r"(.+?)(?:_g(\d+))?(_w\d+(?:a\d+)?(?:_kd)?)?", name)
-    if parts is None or int(parts[2] or 0) not in (0, *WIDTH):
-        return name, 0, ""
-    return parts[1], int(parts[2] or 0), parts[3] or ""
+def _other_variants() -> dict[str, Variant]:
+    """Those of algorithms without networks, and of plug-ins."""
+    found: list[Variant] = []
+    for kind in node_classes():
+        if kind not in NETWORKS:
+            found += variants_of(kind, ()) if _has_masks(kind) else [Variant(kind, kind)]
+    return {variant.name: variant for variant in found}
+
+
+def _described(name: str, folder: Path) -> Variant | None:
+    """The variant that the cards of weights describe; None where they name no algorithm."""
+    from hasim.networks.weights_file import read_card, read_groups
+
+    files = pretrained.files(folder)
+    try:
+        kind = read_card(files[0]).get("recipe", {}).get("algorithm")
+        if kind not in NETWORKS:
+            return None
+        return Variant(name, kind, NETWORKS[kind], max(map(read_groups, files)))
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def _has_masks(kind: str) -> bool:
+    return issubclass(node_classes()[kind], MaskDrivenNode)
+
+
+def _shipped(variant: Variant) -> Path:
+    """The folder of weights that come with hasim; ValueError where none do."""
+    name = None if variant.precision == FLOATING else f"{pretrained.PREFIX}{variant.weights}"
+    if why := pretrained.missing(variant.kind, variant.groups, name=name):
+        raise ValueError(f"{why}; give some with --weights")
+    return pretrained.folder(variant.kind, variant.groups, name)
 
 
 def _trained(weights: Path) -> dict[str, JsonValue]:
@@ -128,13 +164,6 @@ def _trained(weights: Path) -> dict[str, JsonValue]:
     }
 
 
-def _has_masks(kind: str) -> bool:
-    try:
-        return isinstance(replace(Scenario(), {"algorithm.kind": kind}).algorithm, MaskDrivenNode)
-    except ScenarioError:
-        return False  # whoever runs it with oracle masks says what is wrong
-
-
 def evaluate(
     scenes: Sequence[Scenario],
     compared: Sequence[Contestant],
@@ -143,131 +172,61 @@ def evaluate(
     settings: Sequence[str] = (),
     jobs: int = 1,
     cache_folder: Path | None = None,
-    progress: Callable[[Tally], None] = lambda _: None,
+    progress: Progress = lambda _: None,
 ) -> tuple[Tally, dict[str, Any]]:
-    """Run every scene with every contestant and say what came of it, also in files in `folder`.
+    """Run every scene with every contestant and compare them, also in files in `folder`.
 
     Of the scenarios their scene, seed and duration count; all else is `BASE` with `settings`
     (KEY=VALUE texts). Rows that are in the folder's table, or in the cache, are not run again.
-    `results.csv` has a row per run, `scores.csv`, `differences.csv` and `evaluation.json` what
-    `judged` says.
+    `results.csv` has a row per run, `scores.csv`, `differences.csv` and `evaluation.json` the
+    result of `judged`.
 
     Raises:
         ScenarioError: settings that an algorithm cannot have.
         InputError: the folder holds another evaluation.
     """
-    bases = {one.label: _base(one, settings) for one in compared}
-    cases = [(number, scene, one) for number, scene in enumerate(scenes) for one in compared]
+    bases = {settings_key(one.row_settings): _base(one, settings) for one in compared}
+    points: list[Point] = [
+        (one.row_settings, number) for number in range(len(scenes)) for one in compared
+    ]
+
+    def scenario_of(row_settings: Settings, number: int) -> Scenario:
+        base = bases.get(settings_key(row_settings))
+        if base is None or number >= len(scenes):
+            raise ScenarioError([Problem(Place(), "", "belongs to another evaluation")])
+        return _placed(base, scenes[number])
+
+    common = _base(Contestant("mn_tango", "oracle", {}), settings, loose=True)
     identity = content_hash(
         {
-            "hasim": version("hasim"),
-            "evaluation": content(
-                _base(Contestant("mn_tango", "oracle", {}), settings, loose=True)
-            ),
+            "evaluation": outline(common),
             "settings": list(settings),
-            "scenes": _scene_content(scenes[0]),
+            "scenes": outline([scenes[0].scene, scenes[0].seed, scenes[0].duration_s]),
         }
     )
-    shared = cache_folder or run_cache.folder_of_sweeps()
-    known = RowCache(shared)
-    tally = Tally(len(cases))
     first = next(iter(bases.values()))
     with Store(folder, identity, canonical_json(first)) as store, Engine(jobs) as engine:
-        there = store.keys(failed=False)
-        rows: dict[tuple[str, int], Row] = {}
-
-        def tasks() -> Iterator[Task]:
-            for number, scene, one in cases:
-                scenario = _placed(bases[one.label], scene)
-                task = Task(one.row_settings, number, canonical_json(scenario), str(shared))
-                key = Row(one.row_settings, number).key
-                wanted = scenario_hash(scenario)[:12]
-                if key in there and (row := store.get(key)).scenario_hash == wanted:
-                    rows[key] = row
-                    tally.stored += 1
-                elif (text := known.get(_row_key(scenario))) is not None:
-                    rows[key] = Row(
-                        one.row_settings, number, scenario_hash=wanted, **json.loads(text)
-                    )
-                    store.add([rows[key]])
-                    tally.cached += 1
-                else:
-                    yield task
-                progress(tally)
-
+        drop_outdated(store, scenario_of)
         try:
-            for task, answer in engine.map(_row, tasks(), group=lambda task: task.number):
-                row = answer if isinstance(answer, Row) else _failed(task, answer)
-                store.add([row])
-                rows[row.key] = row
-                if not row.error:
-                    kept = {"numbers": row.numbers, "feasible": row.feasible}
-                    text = json.dumps(kept | {"reasons": row.reasons}, allow_nan=False)
-                    known.put(_row_key(Scenario.model_validate_json(task.scenario)), text)
-                tally.computed += 1
-                tally.failed += bool(row.error)
-                progress(tally)
+            tally = complete(
+                points,
+                scenario_of,
+                store,
+                engine,
+                cache_folder,
+                progress,
+                with_stages=True,
+                retry_failed=True,
+            )
+            rows = [store.get((settings_key(one), number)) for one, number in points]
         finally:
-            known.close()
             store.write_table()
-    told = judged(compared, list(rows.values()))
-    told = {"scenes": len(scenes), "settings": list(settings), **told}
-    write_whole(folder / "scores.csv", _csv(told["scores"]))
-    write_whole(folder / "differences.csv", _csv(told["differences"]))
-    text = json.dumps(told, indent=1, allow_nan=False) + "\n"
+    found = {"scenes": len(scenes), "settings": list(settings), **judged(compared, rows)}
+    write_whole(folder / "scores.csv", _csv(found["scores"]))
+    write_whole(folder / "differences.csv", _csv(found["differences"]))
+    text = json.dumps(found, indent=1, allow_nan=False) + "\n"
     write_whole(folder / "evaluation.json", text.encode())
-    return tally, told
-
-
-# --------------------------------------------------------------------------------------- one case
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a worker is told."""
-
-    settings: dict[str, JsonValue]
-    number: int
-    scenario: str  # canonical JSON
-    cache_folder: str
-
-
-def _row(task: Task) -> Row:
-    """Run one case, stages included. An error is a row too."""
-    started = time.perf_counter()
-    try:
-        scenario = Scenario.model_validate_json(task.scenario)
-        scene = run_cache.scene(scenario, Path(task.cache_folder), code_hash())
-        timeline = play_time(scenario)
-        enhanced, mics = enhance(scenario, scene, timeline)
-        outcome = judge(scenario, scene, timeline, enhanced, mics)
-        told = result.summary(outcome, None)
-        numbers = dict(told["numbers"])
-        stages = list(outcome.stages.items())[:-1]  # the last one is the output
-        for stage, scores in stages:
-            numbers |= {f"{stage}.{name}": value for name, value in scores.items()}
-        row = Row(
-            task.settings,
-            task.number,
-            numbers=numbers,
-            feasible=told["verdict"]["feasible"],
-            reasons="; ".join(told["verdict"]["reasons"]),
-            scenario_hash=outcome.hashes["scenario"][:12],
-        )
-    except Exception as error:
-        row = _failed(task, error)
-    return dataclasses.replace(row, seconds=time.perf_counter() - started)
-
-
-def _failed(task: Task, error: BaseException) -> Row:
-    said = " ".join(str(error).split())
-    return Row(task.settings, task.number, error=f"{type(error).__name__}: {said}")
-
-
-def _row_key(scenario: Scenario) -> str:
-    parts = content(scenario)
-    del parts["name"]
-    return content_hash({"what": "evaluation", "code": code_hash(), "scenario": parts})
+    return tally, found
 
 
 def _base(one: Contestant, settings: Sequence[str], *, loose: bool = False) -> Scenario:
@@ -296,14 +255,10 @@ def _placed(base: Scenario, scene: Scenario) -> Scenario:
     return base.model_copy(update={**taken, "name": scene.name})
 
 
-def _scene_content(scene: Scenario) -> Any:
-    return [content(scene.scene), scene.seed, scene.duration_s]
-
-
 # ------------------------------------------------------------------------------------------ scores
 
 
-def judged(compared: Sequence[Contestant], rows: Sequence[Row]) -> dict[str, Any]:
+def judged(compared: Sequence[Contestant], rows: Sequence[ResultRow]) -> dict[str, Any]:
     """Means with 95 % intervals: scores of every step, differences of outputs, shares of oracle.
 
     `scores`: contestant, step, metric, ear (left, right, both: the mean of the two). `differences`:
@@ -322,7 +277,7 @@ def judged(compared: Sequence[Contestant], rows: Sequence[Row]) -> dict[str, Any
         column = _column(step, metric, ear)
         found = [
             by_case[key].numbers.get(column) if key in by_case else None
-            for key in (Row(one.row_settings, scene).key for scene in scenes)
+            for key in ((settings_key(one.row_settings), scene) for scene in scenes)
         ]
         return np.array([np.nan if value is None else value for value in found], dtype=float)
 
@@ -331,7 +286,7 @@ def judged(compared: Sequence[Contestant], rows: Sequence[Row]) -> dict[str, Any
     for number, one in enumerate(compared):
         who = one.row_settings
         first_row = next((row for row in rows if row.settings == who and not row.error), None)
-        steps = _steps(first_row) if first_row else []
+        steps = [*first_row.stages, OUTPUT] if first_row else []
         for step in ([NOISY] if number == 0 else []) + steps:
             # The noisy microphone is the same for everybody.
             whose = {"algorithm": NOISY, "masks": ""} if step == NOISY else who
@@ -365,19 +320,6 @@ def judged(compared: Sequence[Contestant], rows: Sequence[Row]) -> dict[str, Any
     return {"scores": scores, "differences": differences, "share_of_oracle": shares}
 
 
-def _steps(row: Row) -> list[str]:
-    """Stages between the microphone and the output in the order of the path, and the output."""
-    taps = [name.partition(".")[0] for name in row.numbers if "." in name]
-    order: tuple[str, ...] = ("received", "sn_dnn", "mn_dnn", "filter_1", "received_z")
-    kind = str(row.settings["algorithm"])
-    if kind.startswith("tango"):
-        order = ("sn_dnn", "filter_1", "received_z", "mn_dnn")
-    elif kind.startswith("inverted"):
-        order = ("received", "mn_dnn", "filter_1", "received_z", "sn_dnn")
-    known = [tap for tap in order if tap in taps]
-    return [*known, *(tap for tap in dict.fromkeys(taps) if tap not in known), OUTPUT]
-
-
 def _ears(metric: Quantity) -> tuple[str, ...]:
     return (*EARS, BOTH) if metric.per_ear else (BOTH,)
 
@@ -396,6 +338,3 @@ def _csv(records: Sequence[Mapping[str, Any]]) -> bytes:
     names = list(records[0]) if records else []
     rows = [[record[name] for name in names] for record in records]
     return csv_text(names, rows).encode() if records else b""
-
-
-# ------------------------------------------------------------------------------------ for people

@@ -1,26 +1,25 @@
-"""What a frame costs, network and all the rest, beside what the paper prints.
+"""The computations of a frame, of the network and of all the rest, beside the paper's figures.
 
-The networks' numbers are `models.cost`; everything else is read from the nodes' programs, which are
-also what the devices are charged in a run. The paper counts networks only.
+The networks' numbers are from `networks.cost`; everything else is read from the nodes' programs,
+which the devices execute in a run. The paper counts networks only.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from hasim.dsp.stft import FrontEndSpec
+from hasim.experiment.scenario import Scenario, replace
 from hasim.networks import cost
 from hasim.networks.cost import Erb
 from hasim.networks.precision import PrecisionSpec
-from hasim.nodes import InvertedDagger, InvertedStar, MnTango, Node, Tango
-from hasim.simulation.link.codecs.pcm import Pcm
+from hasim.networks.variants import VARIANTS
 from hasim.simulation.program import Compute, macs_per_frame
 
 HOP_S = 0.016
 MIB, MEGABYTE = 2**20, 10**6
 
 # Benslimane et al., "It Takes Few to TANGO", Tables I, II, IV and V. `macs_per_frame` in thousands
-# as printed; memory "MB" as printed (4.03 is MiB; see `models.cost`).
+# as printed; memory "MB" as printed (4.03 is MiB; see `networks.cost`).
 PRINTED: dict[str, dict[str, float | str]] = {
     "tango": {"mmac_per_s": 65.65, "parameters": "1 M", "memory_mb": 4.03},
     "inverted_dagger": {"mmac_per_s": 65.65, "parameters": "1 M"},
@@ -42,16 +41,16 @@ PRINTED: dict[str, dict[str, float | str]] = {
     "mn_tango_g10": {"kmacs_per_frame": 69.93, "mmac_per_s": 4.37},
 }
 
-STATIONS = ("stft", "istft", "covariance", "weights", "apply")
+PARTS = ("stft", "istft", "covariance", "weights", "apply")
 
 
 def rows(erb: Erb = "dense", precision: PrecisionSpec | None = None) -> list[dict[str, Any]]:
     """One row per variant: the network's MACs, parameters and bytes, the rest of the frame, and
     what the paper prints (under `paper`).
 
-    `signal` is what the paper leaves out, in MACs per frame by station: transforms (of what is
-    received, too), covariances and weights (with those of the filter that conceals losses),
-    application. `sparse_erb` is the saving of an ERB bank that skips its zeros.
+    `signal` is what the paper leaves out, in MACs per frame by part: transforms (also of the
+    received signal), covariances and weights (with those of the filter that conceals losses), and
+    their application. `sparse_erb` is the saving of an ERB bank that skips its zeros.
     """
     other = {row["name"]: row for row in cost.table(HOP_S, "sparse" if erb == "dense" else "dense")}
     found = []
@@ -82,33 +81,15 @@ def rows(erb: Erb = "dense", precision: PrecisionSpec | None = None) -> list[dic
 
 
 def _signal(name: str) -> dict[str, int]:
-    """MACs per frame of all that is not the network, by station; empty for a network alone."""
-    node = _node(name)
-    if node is None:
+    """MACs per frame of all that is not the network, by part; empty for a network alone."""
+    if name not in VARIANTS:
         return {}
-    steps = [
-        step
-        for step in node.program(FrontEndSpec(), Pcm())
-        if isinstance(step, Compute) and step.part == "signal"
-    ]
+    changes = VARIANTS[name].settings | {"algorithm.masks": "oracle"}
+    program, _ = replace(Scenario(), changes).programs
+    steps = [step for step in program if isinstance(step, Compute) and step.part == "signal"]
     found = {
-        station: round(macs_per_frame(tuple(s for s in steps if _station(s) == station)))
-        for station in STATIONS
+        part: round(macs_per_frame(tuple(s for s in steps if s.name.partition("_")[0] == part)))
+        for part in PARTS
     }
-    assert sum(found.values()) == round(macs_per_frame(tuple(steps))), "a step without a station"
+    assert sum(found.values()) == round(macs_per_frame(tuple(steps))), "a step of no part"
     return found
-
-
-def _station(step: Compute) -> str:
-    return step.name.partition("_")[0]
-
-
-def _node(name: str) -> Node | None:
-    nodes: dict[str, Node] = {
-        "tango": Tango(),
-        "inverted_dagger": InvertedDagger(),
-        "inverted_star": InvertedStar(),
-        "mn_tango": MnTango(),
-        **{f"mn_tango_g{g}": MnTango(groups=g) for g in cost.WIDTH if g > 1},
-    }
-    return nodes.get(name)

@@ -22,7 +22,8 @@ from hasim.config import presets as device_presets
 from hasim.config.diagnostics import close_match
 from hasim.config.overrides import value_at
 from hasim.studies.columns import by_point, column, column_names
-from hasim.studies.results_table import Row, Sheet
+from hasim.studies.result_row import ResultRow
+from hasim.studies.results_table import Sheet
 from hasim.studies.statistics import interval
 from hasim.studies.tables import Table
 
@@ -295,7 +296,7 @@ def published(columns: Sequence[str]) -> tuple[Published, ...]:
             for name, value in numbers.items()
             if "_enhanced" in name and name in noisy
         }
-        rows.append(Row({}, 0, numbers))
+        rows.append(ResultRow({}, 0, numbers))
     found = []
     for record, row in zip(records[1:], rows[1:], strict=True):
         try:

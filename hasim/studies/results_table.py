@@ -1,9 +1,9 @@
-"""The table of a sweep on disk: one row per point and seed, never half a row.
+"""The table of a study on disk: one row per point and seed, never half a row.
 
-The truth is one SQLite file, `results.sqlite`, written by one process alone; a row is on the disk
-when `add` returns. `results.csv` beside it is made from the rows, sorted, so the order in which
-they came leaves no trace. Units are part of the column names; an empty cell is a number that could
-not be had.
+The table is one SQLite file, `results.sqlite`, written by one process alone; a row is on the disk
+when `add` returns. `results.csv` beside it is made from the rows, sorted, so it does not depend on
+the order in which they came. Units are part of the column names; an empty cell is a number that
+could not be computed.
 """
 
 from __future__ import annotations
@@ -14,40 +14,22 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import JsonValue
 
-from hasim.config.files import csv_text, write_whole
+from hasim.config.files import write_whole
 from hasim.config.spec import InputError
+from hasim.studies.result_row import Key, ResultRow, cell, csv_bytes, in_order, table_columns
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Since 2 rows hold the code that made them; older tables can be read."""
 FILE, TABLE, LOCK = "results.sqlite", "results.csv", "lock"
 Format = Literal["csv", "json", "parquet"]
-
-
-@dataclass(frozen=True)
-class Row:
-    """What came of one point with one seed."""
-
-    settings: Mapping[str, JsonValue]
-    seed: int
-    numbers: Mapping[str, float | None] = field(default_factory=dict)  # None: could not be had
-    feasible: bool | None = None
-    reasons: str = ""  # why it does not fit, why numbers are missing
-    scenario_hash: str = ""
-    error: str = ""  # why the run failed; then there is nothing else
-    seconds: float = 0.0  # time it took; not part of the table
-
-    @property
-    def key(self) -> tuple[str, int]:
-        """Which point and which seed, as in `axes.settings_key`."""
-        text = json.dumps(self.settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return text, self.seed
 
 
 @dataclass(frozen=True)
@@ -55,7 +37,22 @@ class Sheet:
     """All rows of a folder, sorted, and the scenario that they vary."""
 
     base: Mapping[str, Any]
-    rows: tuple[Row, ...]
+    rows: tuple[ResultRow, ...]
+
+
+class Origin(NamedTuple):
+    """What a row was made from and by."""
+
+    settings: str
+    seed: int
+    scenario_hash: str
+    made_by: str
+    seconds: float
+    failed: int
+
+    @property
+    def key(self) -> Key:
+        return self.settings, self.seed
 
 
 class Store:
@@ -64,7 +61,8 @@ class Store:
     def __init__(self, folder: str | Path, identity: str, base: str) -> None:
         """Open the folder's table, or begin one.
 
-        `identity` names what all rows have in common, `base` is the scenario as JSON.
+        `identity` is the same for all rows of a table: the scenario that they vary, without the
+        contents of its files. `base` is that scenario as JSON.
 
         Raises:
             InputError: another process writes it, it belongs to another scenario, it is damaged, or
@@ -101,44 +99,32 @@ class Store:
         if known["identity"] != identity:
             (count,) = self._connection.execute("SELECT count(*) FROM results").fetchone()
             raise InputError(
-                f"{path}: holds {count} rows of another scenario or another version of hasim; "
+                f"{path}: holds {count} rows of another scenario or from an older hasim; "
                 "choose another folder"
             )
 
-    def add(self, rows: Iterable[Row]) -> None:
-        """Put rows in the place of those with the same point and seed; all of them or none."""
+    def add(self, rows: Iterable[ResultRow]) -> None:
+        """Add rows, each in place of one with the same point and seed; all of them or none."""
         values = [(*row.key, _packed(row), row.seconds, int(bool(row.error))) for row in rows]
-        with _in_plain_words(self.folder / FILE):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._connection.executemany(
-                    "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?)", values
-                )
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        self._write("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?)", values)
 
-    def keys(self, *, failed: bool = True) -> set[tuple[str, int]]:
-        """Points and seeds that have a row; with `failed` false only those that went well."""
+    def keys(self, *, failed: bool = True) -> set[Key]:
+        """Points and seeds that have a row; with `failed` false only those without an error."""
         asked = "SELECT settings, seed FROM results WHERE failed <= ?"
         return set(self._connection.execute(asked, (int(failed),)))
 
-    def get(self, key: tuple[str, int]) -> Row:
+    def origins(self) -> list[Origin]:
+        """What every row was made from and by, by point."""
+        return _origins(self._connection)
+
+    def remove(self, keys: Iterable[Key]) -> None:
+        """Take rows out of the table; all of them or none."""
+        self._write("DELETE FROM results WHERE settings = ? AND seed = ?", list(keys))
+
+    def get(self, key: Key) -> ResultRow:
         """The row of a point and a seed."""
         asked = "SELECT settings, seed, row, seconds FROM results WHERE settings = ? AND seed = ?"
         return _unpacked(*self._connection.execute(asked, key).fetchone())
-
-    def typical_seconds(self) -> float | None:
-        """Median time of the rows so far; None where there are none."""
-        times = [
-            seconds
-            for (seconds,) in self._connection.execute(
-                "SELECT seconds FROM results WHERE failed = 0 AND seconds > 0 ORDER BY seconds"
-            )
-        ]
-        return times[len(times) // 2] if times else None
 
     def write_table(self) -> Path:
         """Bring `results.csv` up to date."""
@@ -146,8 +132,19 @@ class Store:
         write_whole(path, csv_bytes(_rows(self._connection)))
         return path
 
+    def _write(self, statement: str, values: Sequence[tuple[Any, ...]]) -> None:
+        with _in_plain_words(self.folder / FILE):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.executemany(statement, values)
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
     def close(self) -> None:
-        """Leave the folder to others."""
+        """Close the table and release the lock on its folder."""
         if hasattr(self, "_connection"):
             self._connection.close()
         self._lock.close()
@@ -165,38 +162,31 @@ def read(folder: str | Path) -> Sheet:
     Raises:
         InputError: no table, a damaged one, or one of a newer hasim.
     """
+    with _open(folder) as connection:
+        (base,) = connection.execute("SELECT value FROM about WHERE name = 'base'").fetchone()
+        return Sheet(json.loads(base), tuple(_rows(connection)))
+
+
+def read_origins(folder: str | Path) -> list[Origin]:
+    """`Store.origins` of a table that nobody has to have open; none where there is no table.
+
+    Raises:
+        InputError: a damaged table, or one of a newer hasim.
+    """
+    if not (Path(folder) / FILE).is_file():
+        return []
+    with _open(folder) as connection:
+        return _origins(connection)
+
+
+@contextmanager
+def _open(folder: str | Path) -> Iterator[sqlite3.Connection]:
     path = Path(folder) / FILE
     if not path.is_file():
         raise InputError(f"{path}: no such file; `hasim sweep ... --out {folder}` makes one")
     with _in_plain_words(path), closing(sqlite3.connect(path)) as connection:
         _check(connection, path)
-        (base,) = connection.execute("SELECT value FROM about WHERE name = 'base'").fetchone()
-        return Sheet(json.loads(base), tuple(_rows(connection)))
-
-
-def csv_bytes(rows: Iterable[Row]) -> bytes:
-    """The table as comma-separated values."""
-    columns = table_columns(rows)
-    cells = zip(*(map(_cell, column) for column in columns.values()), strict=True)
-    return csv_text(columns, cells).encode()
-
-
-def table_columns(rows: Iterable[Row]) -> dict[str, list[JsonValue]]:
-    """Columns by name: axes, seed, what went wrong, verdict, and the numbers; None where empty."""
-    rows = list(rows)
-    axes = sorted({key for row in rows for key in row.settings})
-    numbers = sorted({name for row in rows for name in row.numbers})
-    columns: dict[str, list[JsonValue]] = {
-        key: [row.settings.get(key) for row in rows] for key in axes
-    }
-    columns["seed"] = [row.seed for row in rows]
-    columns["status"] = ["failed" if row.error else "ok" for row in rows]
-    columns["error"] = [row.error or None for row in rows]
-    columns["feasible"] = [row.feasible for row in rows]
-    columns["reasons"] = [row.reasons or None for row in rows]
-    columns |= {name: [row.numbers.get(name) for row in rows] for name in numbers}
-    columns["scenario_hash"] = [row.scenario_hash or None for row in rows]
-    return columns
+        yield connection
 
 
 def export(folder: str | Path, format: Format) -> Path:
@@ -222,43 +212,37 @@ def export(folder: str | Path, format: Format) -> Path:
     return path
 
 
-def _rows(connection: sqlite3.Connection) -> list[Row]:
+def _rows(connection: sqlite3.Connection) -> list[ResultRow]:
     stored = connection.execute("SELECT settings, seed, row, seconds FROM results")
-    rows = [_unpacked(*values) for values in stored]
-    axes = sorted({key for row in rows for key in row.settings})
-    return sorted(rows, key=lambda row: ([_order(row.settings.get(k)) for k in axes], row.seed))
+    return in_order([_unpacked(*values) for values in stored])
 
 
-def _order(value: JsonValue) -> tuple[int, float, str]:
-    """Nothing before numbers before all else."""
-    if value is None:
-        return 0, 0.0, ""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return 1, value, ""
-    return 2, 0.0, json.dumps(value, sort_keys=True)
+def _origins(connection: sqlite3.Connection) -> list[Origin]:
+    asked = (
+        "SELECT settings, seed, json_extract(row, '$.scenario_hash'),"
+        " coalesce(json_extract(row, '$.made_by'), ''), seconds, failed FROM results"
+        " ORDER BY settings, seed"
+    )
+    return [Origin(*values) for values in connection.execute(asked)]
 
 
-def _packed(row: Row) -> str:
+def _packed(row: ResultRow) -> str:
     parts = {
         "numbers": dict(sorted(row.numbers.items())),
         "feasible": row.feasible,
         "reasons": row.reasons,
         "scenario_hash": row.scenario_hash,
         "error": row.error,
+        "made_by": row.made_by,
+        "stages": row.stages,
     }
     return json.dumps(parts, allow_nan=False)
 
 
-def _unpacked(settings: str, seed: int, row: str, seconds: float) -> Row:
-    return Row(settings=json.loads(settings), seed=seed, seconds=seconds, **json.loads(row))
-
-
-def _cell(value: JsonValue) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value)  # shortest text that reads back as the same number
+def _unpacked(settings: str, seed: int, row: str, seconds: float) -> ResultRow:
+    parts = json.loads(row)
+    stages = tuple(parts.pop("stages", ()))
+    return ResultRow(json.loads(settings), seed, seconds=seconds, stages=stages, **parts)
 
 
 def _parquet(columns: Mapping[str, list[JsonValue]]) -> bytes:
@@ -273,7 +257,7 @@ def _parquet(columns: Mapping[str, list[JsonValue]]) -> bytes:
         if kinds <= {int, float} and float in kinds:
             values = [None if value is None else float(value) for value in values]  # type: ignore[arg-type]
         elif len(kinds) > 1 or kinds & {list, dict}:
-            values = [None if value is None else _cell(value) for value in values]
+            values = [None if value is None else cell(value) for value in values]
         arrays[name] = pyarrow.array(values)
     content = io.BytesIO()
     parquet.write_table(pyarrow.table(arrays), content)
@@ -281,7 +265,7 @@ def _parquet(columns: Mapping[str, list[JsonValue]]) -> bytes:
 
 
 def _locked(folder: Path) -> sqlite3.Connection:
-    """A lock that the operating system opens when its holder dies, however it dies.
+    """A lock that the operating system releases when its holder dies, however it dies.
 
     Raises:
         InputError: another process holds it.
@@ -317,7 +301,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 
 @contextmanager
 def _in_plain_words(path: Path) -> Iterator[None]:
-    """SQLite's errors as those of the house: no room or no right, or a damaged file."""
+    """SQLite's errors as OSError (no room, no right) or InputError (a damaged file)."""
     try:
         yield
     except sqlite3.DatabaseError as error:

@@ -1,10 +1,10 @@
-"""What runs can share: scenes, timelines, trained masks and finished rows, under the hash of what
-they came of.
+"""What runs can share: scenes, timelines, trained masks and finished rows, under the hash of all
+they depend on.
 
-All but rows are arrays in files (see `cache`), and those used last stay in memory; rows are in one
-SQLite file. All keys hold the hash of hasim's own source and of the packages that do its
-arithmetic, so a changed program never meets old results. Bounded in size, safe with several
-processes, and no pickle anywhere.
+All but rows are arrays in files (see `config.disk_cache`), and those used last stay in memory; rows
+are in one SQLite file. Every key holds the hash of the code that matters for it (see
+`experiment.identity`), so a changed program never finds old results. Bounded in size, safe with
+several processes, and no pickle anywhere.
 """
 
 from __future__ import annotations
@@ -13,18 +13,24 @@ import hashlib
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from functools import cache
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from numpy import ndarray
 
 from hasim.acoustics.scene import Image, Scene
-from hasim.config.disk_cache import Arrays, content_hash, default_folder, fetch, file_hash
+from hasim.config.disk_cache import Arrays, content_hash, default_folder, fetch
 from hasim.config.records import packed, unpacked
-from hasim.config.spec import Spec
+from hasim.experiment.identity import (
+    MASKS,
+    SCENE,
+    TIMELINE,
+    code_hash,
+    content,
+    foreign_code,
+    untraceable,
+)
 from hasim.experiment.run import mask_source, play_time, render_scene
 from hasim.experiment.scenario import Scenario
 from hasim.networks.contract import MaskEstimator, Role
@@ -32,89 +38,59 @@ from hasim.nodes.mask_driven import MaskDrivenNode
 from hasim.simulation.timeline import Deliveries, Timeline
 
 MAX_MEMORY_BYTES = 256 * 2**20
-"""Arrays kept in memory by each process."""
+"""Arrays that each process keeps in memory."""
 MAX_ROWS = 200_000
 """About 4 kB each."""
-ARITHMETIC = ("numpy", "scipy", "pyroomacoustics", "simpy", "torch", "pystoi", "pesq")
 
 
 def folder_of_sweeps() -> Path:
-    """Where shared parts are kept if nobody says otherwise."""
+    """Where shared parts are kept by default."""
     return default_folder() / "sweeps"
 
 
-@cache
-def code_hash() -> str:
-    """Hexadecimal digest of all that turns a scenario into numbers: hasim's source and assets,
-    packages, plug-ins."""
-    digest = hashlib.sha256()
-    package = Path(__file__).parents[1]
-    for path in sorted(package.rglob("*")):
-        if path.is_file() and path.suffix != ".pyc":
-            digest.update(f"{path.relative_to(package)}\n".encode() + path.read_bytes())
-    for name in ARITHMETIC:
-        digest.update(f"{name} {_version(name)}\n".encode())
-    for entry in sorted(entry_points(group="hasim.nodes"), key=lambda entry: entry.name):
-        from_package = entry.dist.name if entry.dist else ""
-        digest.update(f"{entry.name} {entry.value} {_version(from_package)}\n".encode())
-    return digest.hexdigest()
+def scene(scenario: Scenario, folder: Path) -> Scene:
+    """`experiment.run.render_scene`, or what it gave before for the same scene, seed and length."""
+    if untraceable(scenario.scene):
+        return render_scene(scenario)
+    arrays = _shared(scene_key(scenario), lambda: packed(render_scene(scenario)), folder)
+    return unpacked(arrays, _RECORDS)
 
 
-def content(value: Any) -> Any:
-    """A Spec as plain values in which every file is what it contains, not where it lies.
-
-    A file that is not there is its path: whoever needs it will say so.
-    """
-    if isinstance(value, Path):
-        if value.is_dir():  # of weights
-            return {path.name: content(path) for path in sorted(value.glob("*.safetensors"))}
-        try:
-            return {"sha256": file_hash(value)}
-        except OSError:
-            return {"path": str(value)}
-    if isinstance(value, Spec):
-        return {name: content(getattr(value, name)) for name in type(value).model_fields}
-    if isinstance(value, Mapping):
-        return {key: content(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [content(item) for item in value]
-    return value
-
-
-def scene(scenario: Scenario, folder: Path, code: str) -> Scene:
-    """`experiment.render_scene`, or what it gave before for the same scene, seed and duration."""
-    key = scene_key(scenario, code)
-    return unpacked(_shared(key, lambda: packed(render_scene(scenario)), folder), _RECORDS)
-
-
-def scene_key(scenario: Scenario, code: str) -> dict[str, Any]:
-    """All that a scene comes of."""
+def scene_key(scenario: Scenario) -> dict[str, Any]:
+    """All that a scene depends on."""
     return {
         "what": "scene",
-        "code": code,
+        "code": [code_hash(*SCENE), *foreign_code(scenario.scene)],
         "scene": content(scenario.scene),
         "seed": scenario.seed,
-        "duration_s": scenario.duration_s,
+        "samples": scenario.samples,
         "sample_rate_hz": scenario.sample_rate_hz,
     }
 
 
-def timeline(scenario: Scenario, folder: Path, code: str) -> Timeline:
-    """`experiment.play_time`, or what it gave before for a scenario that differs in nothing that
-    time knows of: sound, scores, and what an algorithm is beside its programs."""
-    key = content(scenario)
-    for part in ("name", "scene", "metrics", "scoring", "algorithm"):
-        del key[part]
-    key |= {"what": "timeline", "code": code, "programs": repr(scenario.programs)}
+def timeline(scenario: Scenario, folder: Path) -> Timeline:
+    """`experiment.run.play_time`, or what it gave before for a scenario with the same programs,
+    devices, link, playout, seed and length."""
+    parts = (scenario.devices, scenario.link, scenario.playout)
+    if untraceable(parts):
+        return play_time(scenario)
+    key = {
+        "what": "timeline",
+        "code": [code_hash(*TIMELINE), *foreign_code(parts)],
+        "programs": repr(scenario.programs),
+        "front_end": content(scenario.front_end),
+        "parts": content(parts),
+        "seed": scenario.seed,
+        "samples": scenario.samples,
+        "hop_ns": scenario.hop_ns,
+    }
     return unpacked(_shared(key, lambda: packed(play_time(scenario)), folder), _RECORDS)
 
 
-def masks(
-    scenario: Scenario, scene: Scene, timeline: Timeline, folder: Path, code: str
-) -> MaskEstimator:
-    """`experiment.mask_source`, or what trained networks gave before for the same inputs.
+def masks(scenario: Scenario, scene: Scene, timeline: Timeline, folder: Path) -> MaskEstimator:
+    """`experiment.run.mask_source`, or what trained networks gave before for the same inputs.
 
-    What the networks hear of the other ear has come over the link, so runs with different links
+    What the networks get of the other ear has come over the link, so runs with different links
     share its masks only where the same arrived. Weights are read when a mask is not known.
     """
     spec = scenario.algorithm
@@ -122,12 +98,12 @@ def masks(
     if isinstance(spec, MaskDrivenNode):
         trained = spec.trained_roles(scenario.front_end, scenario.link.codec)
     if not trained:
-        # An oracle's masks are made faster than read; nothing says when a network of one's own has
-        # changed.
+        # An oracle's masks take less time to make than to read; nothing says when a network of
+        # one's own has changed.
         return mask_source(scenario, scene, timeline)
     common = {
         "what": "masks",
-        "code": code,
+        "code": code_hash(*MASKS),
         "networks": {k: v for k, v in content(spec).items() if k not in _AFTER_THE_MASKS},
         "front_end": content(scenario.front_end),
         "frames": [_array_hash(timeline.renewed), _array_hash(timeline.restarted)],
@@ -148,7 +124,7 @@ def masks(
     return kept
 
 
-# Of an algorithm, this makes no difference to what a network answers to given inputs.
+# What of an algorithm makes no difference to what a network answers to given inputs.
 _AFTER_THE_MASKS = {
     *("kind", "oracle_mask", "spare_groups", "filter", "rank", "mu", "covariance"),
     *("exchange", "concealment", "fade", "learn_from"),
@@ -160,7 +136,7 @@ def _array_hash(array: ndarray) -> list[Any]:
 
 
 class RowCache:
-    """Finished rows as text. A cache that cannot be read or written is as good as an empty one."""
+    """Finished rows as text. Where the file cannot be read or written, nothing is kept."""
 
     def __init__(self, folder: Path) -> None:
         self._connection: sqlite3.Connection | None = None
@@ -177,7 +153,7 @@ class RowCache:
             self.close()
 
     def get(self, key: str) -> str | None:
-        """The text under a key; None where there is none, or a damaged one."""
+        """The text under a key; None where there is none, or where it is damaged."""
         if self._connection is None:
             return None
         try:
@@ -189,7 +165,7 @@ class RowCache:
         return found[0] if found and _digest(found[0]) == found[1] else None
 
     def put(self, key: str, row: str) -> None:
-        """Keep a text; beyond 200,000 the oldest go."""
+        """Keep a text; beyond `MAX_ROWS` the oldest are removed."""
         if self._connection is None:
             return
         try:
@@ -200,23 +176,17 @@ class RowCache:
             self.close()
 
     def close(self) -> None:
-        """Do without from now on."""
+        """Close the file; from now on nothing is found and nothing kept."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
 
-def row_key(scenario: Scenario, code: str) -> str:
-    """Under what the row of a scenario is kept; its name makes no difference."""
-    parts = content(scenario)
-    del parts["name"]
-    return content_hash({"code": code, "scenario": parts})
-
-
 # ------------------------------------------------------------------------------- arrays in memory
 
 _recent: OrderedDict[str, Arrays] = OrderedDict()
-_recent_lock = threading.Lock()  # a worker of a cluster may have several threads
+# A worker of a cluster may have several threads.
+_recent_lock = threading.Lock()
 
 
 def _shared(key: Any, compute: Callable[[], Arrays], folder: Path) -> Arrays:
@@ -243,10 +213,3 @@ _RECORDS = {record.__name__: record for record in (Scene, Image, Timeline, Deliv
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "none"

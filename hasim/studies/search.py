@@ -1,9 +1,9 @@
-"""A walk through a grid that is too large to play in full, towards the front.
+"""A search for the Pareto front of a grid that is too large to run in full (Optuna).
 
-Optuna proposes points of the plan's axes in generations of fixed size; every point is played with
-all seeds and becomes rows of the same table, from the same cache, as in a sweep. Proposals depend
-on the seed and on what came before, never on who was faster, so the same command repeats the walk,
-finds its rows in the table, and goes on. The door to Optuna.
+Optuna proposes points of the grid in generations of fixed size; every point is run with all seeds
+and becomes rows of the same table, from the same cache, as in a sweep. Proposals depend on the seed
+and on the results before, not on the order in which workers finish, so the same command repeats the
+search, finds its rows in the table, and goes on.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hasim.config.spec import InputError
-from hasim.studies.axes import Plan, Settings, applies, settings_key
+from hasim.studies.axes import Grid, Settings, applies
+from hasim.studies.case import Progress, Tally, complete
 from hasim.studies.columns import column
 from hasim.studies.pareto import Objective
-from hasim.studies.results_table import Row, Store
-from hasim.studies.sweep import Progress, Tally, complete, open_table
+from hasim.studies.result_row import ResultRow, settings_key
+from hasim.studies.results_table import Store
+from hasim.studies.sweep import open_table
 from hasim.studies.workers import Engine
 
 if TYPE_CHECKING:
@@ -28,11 +30,11 @@ if TYPE_CHECKING:
 
 Sampler = Literal["nsga2", "tpe", "qmc", "random"]
 GENERATION = 12
-"""Points proposed before any of them is known."""
+"""Points that are proposed together, before the result of any of them is known."""
 
 
 def search(
-    plan: Plan,
+    grid: Grid,
     folder: str | Path,
     objectives: Sequence[Objective],
     *,
@@ -44,34 +46,34 @@ def search(
     cache_folder: Path | None = None,
     progress: Progress = lambda _: None,
 ) -> Tally:
-    """Play about `trials` points of the plan, better and better ones, with all seeds.
+    """Play about `trials` points of the grid, better and better ones, with all seeds.
 
     `plan` comes from `axes.plan(..., whole=False)`: its grid is not written out. An objective is
-    the mean over seeds. A point that fails counts as a failed trial; proposals that were played
-    before cost nothing.
+    the mean over seeds. A point that fails counts as a failed trial; proposals that were run before
+    take their rows from the table.
 
     Raises:
         ValueError: no axes, or an objective that is no column.
         InputError: Optuna is not there, or the table or the cluster cannot be used.
     """
-    if not plan.choices:
+    if not grid.choices:
         raise ValueError("a search needs axes: --over, or a sweep file")
     study = _study(objectives, sampler, sampler_seed)
     from optuna.trial import TrialState
 
     whole = Tally(0)
-    with open_table(plan, folder) as store, Engine(jobs, cluster, plan.time_limit_s) as engine:
+    with open_table(grid, folder) as store, Engine(jobs, cluster, grid.time_limit_s) as engine:
         try:
             for start in range(0, trials, GENERATION):
                 asked = [study.ask() for _ in range(min(GENERATION, trials - start))]
-                points = [_proposed(plan, trial) for trial in asked]
+                points = [_proposed(grid, trial) for trial in asked]
                 fresh = list({settings_key(point): point for point in points}.values())
-                wanted = [(point, seed) for seed in plan.seeds for point in fresh]
-                report = _added(whole, trials * len(plan.seeds), progress)
-                tally = complete(plan, wanted, store, engine, cache_folder, report)
+                wanted = [(point, seed) for seed in grid.seeds for point in fresh]
+                report = _added(whole, trials * len(grid.seeds), progress)
+                tally = complete(wanted, grid.scenario, store, engine, cache_folder, report)
                 _add(whole, tally)
                 for trial, point in zip(asked, points, strict=True):
-                    values = _values(store, plan, point, objectives)
+                    values = _values(store, grid, point, objectives)
                     if values is None:
                         study.tell(trial, state=TrialState.FAIL)
                     else:
@@ -99,11 +101,11 @@ def _study(objectives: Sequence[Objective], sampler: Sampler, seed: int) -> Any:
     return optuna.create_study(directions=directions, sampler=samplers[sampler]())
 
 
-def _proposed(plan: Plan, trial: Trial) -> Settings:
+def _proposed(grid: Grid, trial: Trial) -> Settings:
     """A point of the grid: one option of every axis whose conditions hold."""
-    base = plan.base.model_dump(mode="json")
+    base = grid.base.model_dump(mode="json")
     point: Settings = {}
-    for choice in sorted(plan.choices, key=lambda choice: bool(choice.when)):
+    for choice in sorted(grid.choices, key=lambda choice: bool(choice.when)):
         if not applies(choice.when, point, base):
             continue
         name = json.dumps(sorted(choice.options[0]))
@@ -126,10 +128,10 @@ def _ordered(options: Sequence[Settings]) -> bool:
 
 
 def _values(
-    store: Store, plan: Plan, point: Settings, objectives: Sequence[Objective]
+    store: Store, grid: Grid, point: Settings, objectives: Sequence[Objective]
 ) -> list[float] | None:
-    """Means over seeds; None where a seed failed or a value could not be had."""
-    rows: list[Row] = [store.get((settings_key(point), seed)) for seed in plan.seeds]
+    """Means over seeds; None where a seed failed or a value is missing."""
+    rows: list[ResultRow] = [store.get((settings_key(point), seed)) for seed in grid.seeds]
     if any(row.error for row in rows):
         return None
     values = [float(np.mean(column(rows, objective.column))) for objective in objectives]
@@ -137,7 +139,7 @@ def _values(
 
 
 def _added(whole: Tally, cases: int, progress: Progress) -> Progress:
-    """Progress of one generation as progress of the walk."""
+    """Progress of one generation as progress of the search."""
 
     def report(tally: Tally) -> None:
         shown = Tally(cases)

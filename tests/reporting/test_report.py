@@ -26,8 +26,9 @@ from hasim.reporting import pareto_figure, pictures, record, run_figures, sweep_
 from hasim.reporting import run_folder as run_folders
 from hasim.reporting.settings import settings
 from hasim.studies import pareto, results_table
-from hasim.studies.axes import plan, settings_key
-from hasim.studies.results_table import Row, Store
+from hasim.studies.axes import grid
+from hasim.studies.result_row import ResultRow, settings_key
+from hasim.studies.results_table import Store
 from tests.chromium import Chromium, program
 from tests.example_run import example_result
 
@@ -85,7 +86,7 @@ def run_folder(tmp_path_factory):
 GRID = {"algorithm.kind": ["mn_tango", "tango"], "link.codec.bits": [2, 4, 8]}
 
 
-def _rows(failed: bool = False) -> list[Row]:
+def _rows(failed: bool = False) -> list[ResultRow]:
     """Two algorithms and three bit widths, four seeds; a point that changes nothing in `local`."""
     rng = np.random.default_rng(5)
     scene_db = rng.normal(0, 1, 4)
@@ -103,13 +104,13 @@ def _rows(failed: bool = False) -> list[Row]:
                 "latency_ms": 40.0 + bits,
                 "ram_kb": 62.0,
             }
-            rows.append(Row(point, seed, numbers, number != 2, "", f"{number}{seed}beef"))
+            rows.append(ResultRow(point, seed, numbers, number != 2, "", f"{number}{seed}beef"))
     if failed:
-        rows.append(Row({"scene.target.source.file": EVIL}, 0, error=f"InputError: {EVIL}"))
+        rows.append(ResultRow({"scene.target.source.file": EVIL}, 0, error=f"InputError: {EVIL}"))
     return rows
 
 
-def _sweep(folder: Path, rows: list[Row], base: Scenario | None = None) -> Path:
+def _sweep(folder: Path, rows: list[ResultRow], base: Scenario | None = None) -> Path:
     base = base or Scenario(name="base")
     with Store(folder, "identity", canonical_json(base)) as table:
         table.add(rows)
@@ -215,7 +216,7 @@ def test_texts_from_a_table_are_texts(sweep_folder):
     assert len(page.all("script")) == 2
     assert not any(picture.get("src") == "x" for picture in page.all("img"))
     points = [{"link.codec.bits": 1, EVIL: EVIL}, {"link.codec.bits": EVIL, EVIL: 2}]
-    rows = [Row(point, n, {"latency_ms": n}, True, EVIL) for n, point in enumerate(points)]
+    rows = [ResultRow(point, n, {"latency_ms": n}, True, EVIL) for n, point in enumerate(points)]
     again = Page(pages.page(_sweep(sweep_folder.parent / "evil", rows)))
     assert len(again.all("script")) == 2
     assert not any(picture.get("src") == "x" for picture in again.all("img"))
@@ -367,7 +368,9 @@ def test_the_page_of_a_sweep_has_every_point_and_every_failure(sweep_folder):
     ],
 )
 def test_the_sweep_files_of_the_page_play_the_same_points(points, tmp_path):
-    rows = [Row(point, seed, {"latency_ms": 1.0}, True) for point in points for seed in (3, 4)]
+    rows = [
+        ResultRow(point, seed, {"latency_ms": 1.0}, True) for point in points for seed in (3, 4)
+    ]
     content = sweep_page.context(
         _sweep(tmp_path / "sweep", rows, Scenario(name="base", duration_s=2))
     )
@@ -375,7 +378,7 @@ def test_the_sweep_files_of_the_page_play_the_same_points(points, tmp_path):
     played = []
     for one in content["plans"]:
         (tmp_path / one["file"]).write_text(one["yaml"])
-        again = plan(tmp_path / one["file"])
+        again = grid(tmp_path / one["file"])
         assert again.seeds == (3, 4)
         assert again.base == Scenario(name="base", duration_s=2)
         assert shlex.split(one["command"])[:3] == ["hasim", "sweep", one["file"]]
@@ -385,7 +388,7 @@ def test_the_sweep_files_of_the_page_play_the_same_points(points, tmp_path):
 
 def test_the_command_of_a_row_is_its_scenario(tmp_path):
     point = {"algorithm.kind": "tango", "link.loss.mean_loss": 0.25, "metrics": ["si_sdr"]}
-    (row,) = [Row(point, 9, {"latency_ms": 1.0}, True)]
+    (row,) = [ResultRow(point, 9, {"latency_ms": 1.0}, True)]
     content = sweep_page.context(_sweep(tmp_path / "sweep", [row], Scenario(name="base")))
     assert content["data"] is None, "a single row has nothing to compare"
     command = shlex.split(sweep_page.command_of(row))
@@ -397,7 +400,7 @@ def test_the_command_of_a_row_is_its_scenario(tmp_path):
 
 
 def test_a_sweep_of_which_all_failed_has_a_page(tmp_path):
-    rows = [Row({"algorithm.mu": mu}, 0, error="OSError: no room") for mu in (1, 2)]
+    rows = [ResultRow({"algorithm.mu": mu}, 0, error="OSError: no room") for mu in (1, 2)]
     page = Page(pages.page(_sweep(tmp_path / "sweep", rows)))
     assert "2 of 2 runs failed" in page.text_of("header")[0]
     assert len(page.all("script")) == 1

@@ -12,14 +12,17 @@ from typer.testing import CliRunner
 
 from hasim.cli.app import app
 from hasim.studies.comparison import compare, csv_text
-from hasim.studies.results_table import Row, Sheet, Store
+from hasim.studies.result_row import ResultRow
+from hasim.studies.results_table import Sheet, Store
 
 
-def _rows(offset: float, seeds=range(6), extra: dict | None = None) -> list[Row]:
+def _rows(offset: float, seeds=range(6), extra: dict | None = None) -> list[ResultRow]:
     rng = np.random.default_rng(3)
     scenes = rng.normal(0, 5, 10)
     return [
-        Row({"bits": bits}, seed, {"gain_db": scenes[seed] + offset * bits} | (extra or {}), True)
+        ResultRow(
+            {"bits": bits}, seed, {"gain_db": scenes[seed] + offset * bits} | (extra or {}), True
+        )
         for bits in (1, 2)
         for seed in seeds
     ]
@@ -41,17 +44,17 @@ def test_pairing_sees_through_the_scenes():
 
 
 def test_only_what_both_have_is_compared():
-    a, b = _sheet(_rows(0, range(4))), _sheet([*_rows(1, range(2, 6)), Row({"bits": 9}, 2)])
+    a, b = _sheet(_rows(0, range(4))), _sheet([*_rows(1, range(2, 6)), ResultRow({"bits": 9}, 2)])
     assert {one.difference.count for one in compare(a, b, ["gain_db"])} == {2}
     with pytest.raises(ValueError, match="no point and seed are in both"):
-        compare(a, _sheet([Row({"bits": 7}, 0, {"gain_db": 1})]))
+        compare(a, _sheet([ResultRow({"bits": 7}, 0, {"gain_db": 1})]))
     with pytest.raises(ValueError, match="gain: no such column"):
         compare(a, b, ["gain"])
 
 
 def test_failed_rows_are_no_rows():
     a = _sheet(_rows(0))
-    b = _sheet([*_rows(1)[1:], Row({"bits": 1}, 0, error="lost")])
+    b = _sheet([*_rows(1)[1:], ResultRow({"bits": 1}, 0, error="lost")])
     assert [one.difference.count for one in compare(a, b, ["gain_db"])] == [5, 6, 6]
 
 
@@ -64,7 +67,7 @@ def test_a_single_seed_has_a_difference_and_no_interval():
 
 def test_seeds_without_a_value_count_on_neither_side():
     missing = _rows(1)
-    missing[0] = Row(missing[0].settings, 0, {"gain_db": None}, True)
+    missing[0] = ResultRow(missing[0].settings, 0, {"gain_db": None}, True)
     one, *_ = compare(_sheet(_rows(0)), _sheet(missing), ["gain_db"])
     assert one.difference.count == 5
     assert one.mean_b - one.mean_a == pytest.approx(one.difference.mean)

@@ -18,7 +18,7 @@ from hasim.networks.weights_file import save
 from hasim.reporting import evaluation_tables
 from hasim.studies import evaluate, evaluation_scenes
 from hasim.studies.evaluate import Contestant, contestants, judged
-from hasim.studies.results_table import Row
+from hasim.studies.result_row import ResultRow
 
 # --- the test set ---------------------------------------------------------------------------------
 
@@ -83,10 +83,10 @@ def test_a_folder_of_scenarios_goes_round_with_other_seeds(tmp_path) -> None:
 # --- scores ---------------------------------------------------------------------------------------
 
 
-def rows(algorithm: str, masks: str, gains: list[float]) -> list[Row]:
+def rows(algorithm: str, masks: str, gains: list[float]) -> list[ResultRow]:
     """Rows in which noisy SI-SDR is the scene's number and enhanced is that plus its gain."""
     return [
-        Row(
+        ResultRow(
             {"algorithm": algorithm, "masks": masks},
             scene,
             numbers={
@@ -96,6 +96,7 @@ def rows(algorithm: str, masks: str, gains: list[float]) -> list[Row]:
                 "mn_dnn.si_sdr_db_left": scene + gain / 2,
                 "ild_error_target_db": 3.0,
             },
+            stages=("mn_dnn",),
         )
         for scene, gain in enumerate(gains)
     ]
@@ -133,7 +134,7 @@ def test_scores_and_paired_differences_of_rows_made_by_hand() -> None:
 
 def test_a_scene_that_failed_is_left_out_for_all_who_are_compared_on_it() -> None:
     damaged = rows("mn_tango", "trained", [4, 5, 6])
-    damaged[1] = Row(damaged[1].settings, 1, error="InputError: no")
+    damaged[1] = ResultRow(damaged[1].settings, 1, error="InputError: no")
     told = judged([A, B], rows("mn_tango", "oracle", [5, 7, 7]) + damaged)
     paired = only(told["differences"], masks="trained", minus="mn_tango", ear="both")
     assert (paired["mean"], paired["scenes"]) == (-1.0, 2)

@@ -19,7 +19,8 @@ from hasim.cli.app import app
 from hasim.reporting import pareto_figure
 from hasim.studies import pareto, results_table
 from hasim.studies.pareto import Limit, Objective, clearly_dominates, dominates, hypervolume, knee
-from hasim.studies.results_table import Row, Sheet, Store
+from hasim.studies.result_row import ResultRow
+from hasim.studies.results_table import Sheet, Store
 
 COST, GAIN = Objective("cost_kb"), Objective("gain_db", maximize=True)
 BASE = {"link": {"rate_kbps": 300.0}, "devices": {"left": {"ram_kb": 64}, "right": {"ram_kb": 64}}}
@@ -31,7 +32,7 @@ def _sheet(points: dict[str, list[tuple[float, float]]], **extra: float) -> Shee
     for name, seeds in points.items():
         for seed, (cost, gain) in enumerate(seeds):
             numbers = {"cost_kb": cost, "gain_db_left": gain - 1, "gain_db_right": gain + 1}
-            rows.append(Row({"kind": name}, seed, numbers | extra, True))
+            rows.append(ResultRow({"kind": name}, seed, numbers | extra, True))
     return Sheet(BASE, tuple(rows))
 
 
@@ -127,11 +128,13 @@ def test_one_seed_says_what_the_means_say():
 def test_points_need_values_and_may_need_to_fit():
     rows = list(_sheet({"a": [(1, 1)], "b": [(2, 3)]}).rows)
     rows += [
-        Row(
+        ResultRow(
             {"kind": "unscored"}, 0, {"cost_kb": 1, "gain_db_left": None, "gain_db_right": 1}, True
         ),
-        Row({"kind": "failed"}, 0, error="ValueError: no"),
-        Row({"kind": "too big"}, 0, {"cost_kb": 9, "gain_db_left": 9, "gain_db_right": 9}, False),
+        ResultRow({"kind": "failed"}, 0, error="ValueError: no"),
+        ResultRow(
+            {"kind": "too big"}, 0, {"cost_kb": 9, "gain_db_left": 9, "gain_db_right": 9}, False
+        ),
     ]
     found = pareto.front(Sheet(BASE, tuple(rows)), [COST, GAIN])
     assert [settings["kind"] for settings in found.settings] == ["a", "b", "too big"]
@@ -155,7 +158,7 @@ def test_impossible_objectives(objectives, message):
 
 
 def test_an_axis_may_be_an_objective():
-    rows = tuple(Row({"link.codec.bits": b}, 0, {"gain_db": b / 2}, True) for b in (4, 8))
+    rows = tuple(ResultRow({"link.codec.bits": b}, 0, {"gain_db": b / 2}, True) for b in (4, 8))
     found = pareto.front(Sheet(BASE, rows), [Objective("link.codec.bits"), GAIN])
     assert found.means.tolist() == [[4, 2], [8, 4]]
     assert found.on_front.all()
@@ -165,7 +168,7 @@ def test_limits_are_those_of_the_scenario_unless_they_are_varied():
     numbers = {"ram_kb": 60, "link_kbps": 100, "airtime_share": 0.5}
 
     def limits(axis: str, *columns: str) -> list:
-        rows = (Row({axis: 1}, 0, numbers, True), Row({axis: 2}, 0, numbers, True))
+        rows = (ResultRow({axis: 1}, 0, numbers, True), ResultRow({axis: 2}, 0, numbers, True))
         found = pareto.front(Sheet(BASE, rows), [Objective(name) for name in columns])
         return [[(limit.label, limit.value) for limit in own] for own in found.limits]
 
@@ -176,7 +179,7 @@ def test_limits_are_those_of_the_scenario_unless_they_are_varied():
 
 
 def test_limits_of_presets():
-    rows = (Row({"algorithm.groups": 1}, 0, {"ram_kb": 60, "total_mmac_per_s": 9}, True),)
+    rows = (ResultRow({"algorithm.groups": 1}, 0, {"ram_kb": 60, "total_mmac_per_s": 9}, True),)
     goals = [Objective("ram_kb"), Objective("total_mmac_per_s")]
     found = pareto.front(Sheet({}, rows), goals, presets=["class-apollo510-lp"])
     assert found.limits == (
@@ -228,7 +231,7 @@ def test_numbers_beside_the_figure():
 def table(tmp_path):
     rng = np.random.default_rng(1)
     rows = [
-        Row(
+        ResultRow(
             {"link.codec.bits": bits, "algorithm.groups": groups},
             seed,
             {

@@ -19,13 +19,14 @@ from hypothesis import strategies as st
 from hasim.config import files
 from hasim.config.spec import InputError
 from hasim.studies import results_table
-from hasim.studies.results_table import Row, Store
+from hasim.studies.result_row import ResultRow
+from hasim.studies.results_table import Store
 
 ROWS = (
-    Row({"a.bits": 8, "kind": "x"}, 2, {"b_db": 0.1, "n": 3}, True, "", "f00"),
-    Row({"a.bits": 16}, 1, {"b_db": None, "n": 4}, False, "too slow; no speech", "f01"),
-    Row({"a.bits": 8, "kind": "x"}, 1, {"b_db": 1e-300, "n": -3}, True, "", "f02"),
-    Row({"a.bits": 16}, 2, error="ValueError: a, b"),
+    ResultRow({"a.bits": 8, "kind": "x"}, 2, {"b_db": 0.1, "n": 3}, True, "", "f00"),
+    ResultRow({"a.bits": 16}, 1, {"b_db": None, "n": 4}, False, "too slow; no speech", "f01"),
+    ResultRow({"a.bits": 8, "kind": "x"}, 1, {"b_db": 1e-300, "n": -3}, True, "", "f02"),
+    ResultRow({"a.bits": 16}, 2, error="ValueError: a, b"),
 )
 
 
@@ -73,7 +74,7 @@ def test_a_row_takes_the_place_of_its_failure(tmp_path):
     with Store(tmp_path, "identity", "{}") as table:
         assert len(table.keys()) == 4
         assert len(table.keys(failed=False)) == 3
-        table.add([Row(ROWS[3].settings, 2, {"n": 1}, seconds=2.0)])
+        table.add([ResultRow(ROWS[3].settings, 2, {"n": 1}, seconds=2.0)])
         assert len(table.keys(failed=False)) == 4
         assert table.get(ROWS[3].key).numbers == {"n": 1}
     assert len(results_table.read(tmp_path).rows) == 4
@@ -82,7 +83,7 @@ def test_a_row_takes_the_place_of_its_failure(tmp_path):
 def test_all_rows_or_none(tmp_path):
     with Store(tmp_path, "identity", "{}") as table:
         with pytest.raises(ValueError, match="JSON"):
-            table.add([ROWS[0], Row({}, 0, {"x": float("nan")})])
+            table.add([ROWS[0], ResultRow({}, 0, {"x": float("nan")})])
         table.add(ROWS[:1])
     assert len(results_table.read(tmp_path).rows) == 1
 
@@ -106,11 +107,12 @@ def test_two_writers_are_one_too_many(tmp_path):
 
 HOLD = """
 import sys, time
-from hasim.studies.results_table import Row, Store
+from hasim.studies.result_row import ResultRow
+from hasim.studies.results_table import Store
 with Store(sys.argv[1], "identity", "{}") as table:
     number = 0
     while True:
-        table.add([Row({"n": number}, 0, {"x": number / 7})])
+        table.add([ResultRow({"n": number}, 0, {"x": number / 7})])
         number += 1
         print(number, flush=True)
 """
@@ -145,13 +147,13 @@ def test_a_newer_table_is_refused(tmp_path):
         connection.execute("PRAGMA user_version = 7")
     connection.close()
     for use in (results_table.read, lambda folder: Store(folder, "identity", "{}")):
-        with pytest.raises(InputError, match="has version 7, this hasim reads version 1"):
+        with pytest.raises(InputError, match="has version 7, this hasim reads version 2"):
             use(tmp_path)
 
 
 @pytest.mark.parametrize("damage", [b"no database" * 500, None])
 def test_a_damaged_table_is_said_to_be_one(tmp_path, damage):
-    _filled(tmp_path, [Row({"n": n}, 0, {"x": n}) for n in range(200)])
+    _filled(tmp_path, [ResultRow({"n": n}, 0, {"x": n}) for n in range(200)])
     path = tmp_path / results_table.FILE
     if damage is None:  # bytes flipped within
         content = bytearray(path.read_bytes())
@@ -174,7 +176,9 @@ def test_a_full_disk_loses_nothing_that_was_stored(tmp_path):
         table.add(ROWS)
         (pages,) = table._connection.execute("PRAGMA page_count").fetchone()
         table._connection.execute(f"PRAGMA max_page_count = {pages + 3}")
-        endless = (Row({"n": n}, 0, {f"column_{i}": 0.1 for i in range(50)}) for n in range(1000))
+        endless = (
+            ResultRow({"n": n}, 0, {f"column_{i}": 0.1 for i in range(50)}) for n in range(1000)
+        )
         with pytest.raises(OSError, match="No space left on device") as raised:
             _one_by_one(table, endless)
         assert raised.value.filename.endswith("results.sqlite")
@@ -205,7 +209,7 @@ def test_json_has_no_text_for_numbers(tmp_path):
 
 def test_parquet_has_types(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
-    _filled(tmp_path, [*ROWS, Row({"a.bits": 2.5, "kind": [1, 2]}, 1, {"n": 1})])
+    _filled(tmp_path, [*ROWS, ResultRow({"a.bits": 2.5, "kind": [1, 2]}, 1, {"n": 1})])
     table = parquet.read_table(results_table.export(tmp_path, "parquet"))
     types = dict(zip(table.column_names, map(str, table.schema.types), strict=True))
     assert types["a.bits"] == "double"
@@ -235,7 +239,7 @@ def test_a_row_costs_milliseconds(tmp_path):
     with Store(tmp_path, "identity", "{}") as table:
         began = time.perf_counter()
         for number in range(200):
-            table.add([Row({"n": number}, 0, {f"column_{i}": 0.1 for i in range(60)})])
+            table.add([ResultRow({"n": number}, 0, {f"column_{i}": 0.1 for i in range(60)})])
         each_ms = 1e3 * (time.perf_counter() - began) / 200
     print(f"\n{each_ms:.2f} ms a row")
     assert each_ms < 20

@@ -33,7 +33,7 @@ def tiny(tmp_path, monkeypatch):
 
 
 def _plan(file, seeds=1):
-    return axes.plan(file, over=OVER, seeds=seeds, whole=False)
+    return axes.grid(file, over=OVER, seeds=seeds, whole=False)
 
 
 @pytest.mark.parametrize("sampler", ["nsga2", "tpe", "qmc", "random"])
@@ -57,7 +57,7 @@ def test_a_longer_walk_begins_like_the_shorter_one(tiny, tmp_path):
 
 
 def test_it_walks_within_the_grid_and_finds_its_front(tiny, tmp_path):
-    whole = axes.plan(tiny, over=OVER)
+    whole = axes.grid(tiny, over=OVER)
     sweep.sweep(whole, tmp_path / "grid")
     search(_plan(tiny), tmp_path / "walk", GOALS, trials=48)
     grid, walk = results_table.read(tmp_path / "grid"), results_table.read(tmp_path / "walk")
@@ -81,15 +81,15 @@ def _costs(sheet):
 
 def test_a_failing_point_does_not_end_the_walk(tiny, tmp_path):
     over = ["front_end.hop=64,128,256", "front_end.window=256,512"]
-    plan = axes.plan(tiny, over=over, whole=False)
-    tally = search(plan, tmp_path / "out", GOALS, trials=12)
+    grid = axes.grid(tiny, over=over, whole=False)
+    tally = search(grid, tmp_path / "out", GOALS, trials=12)
     assert tally.failed == 1
     assert len(results_table.read(tmp_path / "out").rows) > 3
 
 
 def test_a_search_needs_axes(tiny, tmp_path):
     with pytest.raises(ValueError, match="needs axes"):
-        search(axes.plan(tiny, whole=False), tmp_path, GOALS)
+        search(axes.grid(tiny, whole=False), tmp_path, GOALS)
 
 
 def test_search_from_the_command_line(tiny, tmp_path):

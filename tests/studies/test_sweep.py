@@ -1,4 +1,4 @@
-"""Sweeps: the plan, the rows, going on after a stop, and the workers."""
+"""Sweeps: the grid, the rows, going on after a stop, and the workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hasim.cli.app import app
 from hasim.config.diagnostics import ScenarioError
 from hasim.config.spec import InputError, LimitError
 from hasim.experiment.run import enhance, play_time, render_scene, run
-from hasim.studies import axes, results_table, run_cache
+from hasim.studies import axes, case, results_table, run_cache
 from hasim.studies import sweep as sweeps
 from hasim.studies.axes import Axis
 from tests.odd_work import row_or_none_ever
@@ -47,10 +47,10 @@ def tiny(tmp_path, monkeypatch) -> Path:
 
 
 def _points(file: Path, *over: str) -> list[dict]:
-    return list(axes.plan(file, over=over).points)
+    return list(axes.grid(file, over=over).points)
 
 
-# --- the plan -------------------------------------------------------------------------------------
+# --- the grid -------------------------------------------------------------------------------------
 
 
 def test_axes_make_a_grid_in_the_order_given(tiny):
@@ -88,20 +88,20 @@ def test_a_sweep_file_has_zip_set_and_seeds(tiny, tmp_path):
         "axes: {algorithm.mu: [1, 2]}\n"
         "zip: [{front_end.window: [512, 256], front_end.hop: [256, 64]}]\n"
     )
-    plan = axes.plan(file, over=["algorithm.mu=4"], set=["duration_s=1"])
-    assert plan.name == "study"
-    assert plan.seeds == (5, 9)
-    assert plan.base.algorithm.rank == 2
-    assert plan.base.duration_s == 1
-    assert list(plan.points) == [
+    grid = axes.grid(file, over=["algorithm.mu=4"], set=["duration_s=1"])
+    assert grid.name == "study"
+    assert grid.seeds == (5, 9)
+    assert grid.base.algorithm.rank == 2
+    assert grid.base.duration_s == 1
+    assert list(grid.points) == [
         {"algorithm.mu": 4, "front_end.window": 512, "front_end.hop": 256},
         {"algorithm.mu": 4, "front_end.window": 256, "front_end.hop": 64},
     ]
-    assert plan.scenario(plan.points[1]).front_end.hop == 64
+    assert grid.scenario(grid.points[1]).front_end.hop == 64
 
 
 def test_seeds_count_up_from_the_scenarios_own(tiny):
-    assert axes.plan(tiny, seeds=3).seeds == (3, 4, 5)
+    assert axes.grid(tiny, seeds=3).seeds == (3, 4, 5)
 
 
 @pytest.mark.parametrize(
@@ -135,62 +135,62 @@ def test_mistakes_are_told_with_their_place(tiny, tmp_path, text, messages):
     file = tmp_path / "study.yaml"
     file.write_text(text)
     with pytest.raises(ScenarioError) as raised:
-        axes.plan(file)
+        axes.grid(file)
     said = str(raised.value).splitlines()
     for message in messages:
         assert any(message in line for line in said), said
 
 
 def test_a_value_that_goes_with_some_points_is_no_mistake(tiny):
-    plan = axes.plan(tiny, over=["front_end.hop=64,256", "front_end.window=256,512"])
-    assert len(plan.points) == 4  # a window of 256 with a hop of 256 will fail as a row
+    grid = axes.grid(tiny, over=["front_end.hop=64,256", "front_end.window=256,512"])
+    assert len(grid.points) == 4  # a window of 256 with a hop of 256 will fail as a row
     with pytest.raises(ScenarioError, match=r"front_end"):
-        axes.plan(tiny, over=["front_end.hop=64,2000"])
+        axes.grid(tiny, over=["front_end.hop=64,2000"])
 
 
 def test_too_many_points_are_refused_before_they_are_made(tiny):
     over = [f"algorithm.mu={{start: 0, stop: 1, count: {1000}}}"]
     over += ["link.rate_kbps={start: 1, stop: 2, count: 1000}"]
     with pytest.raises(LimitError, match="1000000 points"):
-        axes.plan(tiny, over=over)
-    assert not axes.plan(tiny, over=over, whole=False).points
+        axes.grid(tiny, over=over)
+    assert not axes.grid(tiny, over=over, whole=False).points
 
 
 def test_every_sweep_that_is_shipped_can_be_planned():
     files = sorted((Path(__file__).parents[2] / "scenarios" / "sweeps").glob("*.yaml"))
     assert len(files) >= 6
     for file in files:
-        plan = axes.plan(file)
-        assert plan.name == file.stem
-        assert len(plan.points) > 5
+        grid = axes.grid(file)
+        assert grid.name == file.stem
+        assert len(grid.points) > 5
 
 
 # --- the rows -------------------------------------------------------------------------------------
 
 
 def test_rows_are_what_single_runs_give(tiny, tmp_path):
-    plan = axes.plan(tiny, over=OVER, seeds=2)
-    tally = sweeps.sweep(plan, tmp_path / "out")
+    grid = axes.grid(tiny, over=OVER, seeds=2)
+    tally = sweeps.sweep(grid, tmp_path / "out")
     assert tally == sweeps.Tally(cases=8, computed=8)
     rows = results_table.read(tmp_path / "out").rows
     assert len(rows) == 8
     for row in rows[::3]:
         changes = {**row.settings, "seed": row.seed}
-        alone = run(plan.scenario(changes))
+        alone = run(grid.scenario(changes))
         assert row.numbers == alone.numbers  # to the last bit, although parts were shared
         assert row.feasible == alone.verdict.feasible
         assert alone.hashes["scenario"].startswith(row.scenario_hash)
 
 
 def test_nothing_is_done_twice(tiny, tmp_path):
-    plan = axes.plan(tiny, over=OVER, seeds=2)
-    sweeps.sweep(plan, tmp_path / "a")
+    grid = axes.grid(tiny, over=OVER, seeds=2)
+    sweeps.sweep(grid, tmp_path / "a")
     first = (tmp_path / "a" / "results.csv").read_bytes()
-    assert sweeps.sweep(plan, tmp_path / "a") == sweeps.Tally(cases=8, stored=8)
-    assert sweeps.sweep(plan, tmp_path / "b") == sweeps.Tally(cases=8, cached=8)
+    assert sweeps.sweep(grid, tmp_path / "a") == sweeps.Tally(cases=8, stored=8)
+    assert sweeps.sweep(grid, tmp_path / "b") == sweeps.Tally(cases=8, cached=8)
     assert (tmp_path / "a" / "results.csv").read_bytes() == first
     assert (tmp_path / "b" / "results.csv").read_bytes() == first
-    more = axes.plan(tiny, over=[*OVER, "algorithm.mu=0.5,2,4"], seeds=2)
+    more = axes.grid(tiny, over=[*OVER, "algorithm.mu=0.5,2,4"], seeds=2)
     assert sweeps.sweep(more, tmp_path / "b") == sweeps.Tally(cases=12, stored=8, computed=4)
 
 
@@ -204,7 +204,7 @@ def test_points_share_scenes_and_timelines(tiny, tmp_path, monkeypatch):
             return honest(scenario)
 
         monkeypatch.setattr(run_cache, name, counting)
-    sweeps.sweep(axes.plan(tiny, over=OVER, seeds=2), tmp_path / "out")
+    sweeps.sweep(axes.grid(tiny, over=OVER, seeds=2), tmp_path / "out")
     # 2 seeds; 2 packet sizes and 2 seeds, whatever mu is
     assert asked == {"render_scene": 2, "play_time": 4}
 
@@ -234,9 +234,9 @@ def asked(tmp_path, monkeypatch) -> list[str]:
     return names
 
 
-def _trained(file: Path, *over: str, **options) -> axes.Plan:
+def _trained(file: Path, *over: str, **options) -> axes.Grid:
     settings = ["algorithm.masks=trained", f"algorithm.weights={file.parent / 'weights'}"]
-    return axes.plan(file, over=over, set=settings, **options)
+    return axes.grid(file, over=over, set=settings, **options)
 
 
 def test_points_share_trained_masks_where_the_networks_hear_the_same(tiny, tmp_path, asked):
@@ -272,7 +272,7 @@ def test_other_networks_or_inputs_are_other_masks(tiny, tmp_path, asked, change,
     sweeps.sweep(_trained(tiny), tmp_path / "a")
     del asked[:]
     settings = ["algorithm.masks=trained", f"algorithm.weights={tiny.parent / 'weights'}", change]
-    assert sweeps.sweep(axes.plan(tiny, set=settings), tmp_path / "b").failed == 0
+    assert sweeps.sweep(axes.grid(tiny, set=settings), tmp_path / "b").failed == 0
     assert len(asked) == runs
 
 
@@ -302,37 +302,32 @@ def _same(a, b) -> bool:
 
 @pytest.mark.parametrize("part", ["scene", "timeline"])
 def test_what_comes_from_disk_is_what_went_there(tiny, tmp_path, monkeypatch, part):
-    scenario = axes.plan(tiny, set=["scene.noises=[]"]).base
+    scenario = axes.grid(tiny, set=["scene.noises=[]"]).base
     compute = {"scene": render_scene, "timeline": play_time}[part]
     shared = getattr(run_cache, part)
     fresh = compute(scenario)
     run_cache._recent.clear()
-    shared(scenario, tmp_path, "code")
+    shared(scenario, tmp_path)
     run_cache._recent.clear()
     monkeypatch.setattr(run_cache, compute.__name__, None)
-    kept = shared(scenario, tmp_path, "code")
+    kept = shared(scenario, tmp_path)
     assert _same(kept, fresh)
     if part == "scene":
         assert kept.mixture.tobytes() == fresh.mixture.tobytes()
-    with pytest.raises(TypeError):  # other code, other key: it would have to be computed
-        shared(scenario, tmp_path, "changed code")
+    # Other code, another key: it would have to be computed.
+    monkeypatch.setattr(run_cache, "code_hash", lambda *parts: "changed code")
+    with pytest.raises(TypeError):
+        shared(scenario, tmp_path)
 
 
 def test_memory_for_shared_arrays_is_bounded(tiny, tmp_path, monkeypatch):
     run_cache._recent.clear()
     monkeypatch.setattr(run_cache, "MAX_MEMORY_BYTES", 1)
     for seed in range(3):
-        scenario = axes.plan(tiny).base.model_copy(update={"seed": seed})
-        run_cache.timeline(scenario, tmp_path, "code")
+        scenario = axes.grid(tiny).base.model_copy(update={"seed": seed})
+        run_cache.timeline(scenario, tmp_path)
     assert len(run_cache._recent) == 1
     run_cache._recent.clear()
-
-
-def test_changed_code_meets_no_old_rows(tiny, tmp_path, monkeypatch):
-    plan = axes.plan(tiny)
-    sweeps.sweep(plan, tmp_path / "a")
-    monkeypatch.setattr(sweeps, "code_hash", lambda: "another")
-    assert sweeps.sweep(plan, tmp_path / "b").computed == 1
 
 
 def test_the_cache_of_rows_survives_damage(tmp_path):
@@ -361,19 +356,19 @@ def test_the_cache_of_rows_is_bounded(tmp_path, monkeypatch):
 
 
 def test_a_failing_point_is_a_row(tiny, tmp_path, monkeypatch):
-    plan = axes.plan(tiny, over=["front_end.hop=64,256", "front_end.window=256,512"])
-    tally = sweeps.sweep(plan, tmp_path / "out")
+    grid = axes.grid(tiny, over=["front_end.hop=64,256", "front_end.window=256,512"])
+    tally = sweeps.sweep(grid, tmp_path / "out")
     assert tally == sweeps.Tally(cases=4, computed=4, failed=1)
     (failed,) = (row for row in results_table.read(tmp_path / "out").rows if row.error)
     assert "the synthesis window must be 2, 3, ... hops long" in failed.error
     # not again, unless asked
-    assert sweeps.sweep(plan, tmp_path / "out").computed == 0
-    again = sweeps.sweep(plan, tmp_path / "out", retry_failed=True)
+    assert sweeps.sweep(grid, tmp_path / "out").computed == 0
+    again = sweeps.sweep(grid, tmp_path / "out", retry_failed=True)
     assert again == sweeps.Tally(cases=4, stored=3, computed=1, failed=1)
 
 
 def test_what_breaks_in_a_run_is_a_row_until_it_is_cured(tiny, tmp_path, monkeypatch):
-    plan = axes.plan(tiny, over=["algorithm.mu=1,2"])
+    grid = axes.grid(tiny, over=["algorithm.mu=1,2"])
     honest = enhance
 
     def break_down(scenario, *parts):
@@ -381,40 +376,40 @@ def test_what_breaks_in_a_run_is_a_row_until_it_is_cured(tiny, tmp_path, monkeyp
             raise ZeroDivisionError("mu is\ntwo")
         return honest(scenario, *parts)
 
-    monkeypatch.setattr(sweeps, "enhance", break_down)
-    assert sweeps.sweep(plan, tmp_path / "out").failed == 1
+    monkeypatch.setattr(case, "enhance", break_down)
+    assert sweeps.sweep(grid, tmp_path / "out").failed == 1
     table = (tmp_path / "out" / "results.csv").read_text().splitlines()
     assert table[2].startswith("2,3,failed,ZeroDivisionError: mu is two,")
-    monkeypatch.setattr(sweeps, "enhance", honest)
-    assert sweeps.sweep(plan, tmp_path / "out", retry_failed=True).failed == 0
+    monkeypatch.setattr(case, "enhance", honest)
+    assert sweeps.sweep(grid, tmp_path / "out", retry_failed=True).failed == 0
     assert "failed" not in (tmp_path / "out" / "results.csv").read_text()
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_point_over_the_time_limit_is_a_failed_row(tiny, tmp_path, monkeypatch, jobs):
-    honest = sweeps._row
-    monkeypatch.setattr(sweeps, "_row", row_or_none_ever)
-    plan = axes.plan(tiny, over=["algorithm.mu=1,2,3"], time_limit_s=1)
-    tally = sweeps.sweep(plan, tmp_path / "out", jobs=jobs)
+    honest = case.run_case
+    monkeypatch.setattr(case, "run_case", row_or_none_ever)
+    grid = axes.grid(tiny, over=["algorithm.mu=1,2,3"], time_limit_s=1)
+    tally = sweeps.sweep(grid, tmp_path / "out", jobs=jobs)
     assert tally == sweeps.Tally(cases=3, computed=3, failed=1)
     rows = results_table.read(tmp_path / "out").rows
     said = {(row.settings["algorithm.mu"], row.error) for row in rows}
     assert said == {(1, ""), (2, "TimeLimit: took longer than the limit of 1 s"), (3, "")}
     assert os.getpid() not in {row.numbers["pid"] for row in rows if not row.error}
     # not again, unless asked
-    assert sweeps.sweep(plan, tmp_path / "out", jobs=jobs).computed == 0
-    monkeypatch.setattr(sweeps, "_row", honest)
-    plan = axes.plan(tiny, over=["algorithm.mu=1,2,3"])
-    again = sweeps.sweep(plan, tmp_path / "out", retry_failed=True)
+    assert sweeps.sweep(grid, tmp_path / "out", jobs=jobs).computed == 0
+    monkeypatch.setattr(case, "run_case", honest)
+    grid = axes.grid(tiny, over=["algorithm.mu=1,2,3"])
+    again = sweeps.sweep(grid, tmp_path / "out", retry_failed=True)
     assert again == sweeps.Tally(cases=3, stored=2, computed=1)
 
 
 def test_rows_within_the_time_limit_are_the_same(tiny, tmp_path):
-    free = axes.plan(tiny, over=OVER)
-    limited = axes.plan(tiny, over=OVER, time_limit_s=100)
+    free = axes.grid(tiny, over=OVER)
+    limited = axes.grid(tiny, over=OVER, time_limit_s=100)
     tables = []
-    for name, plan in (("a", free), ("b", limited)):
-        tally = sweeps.sweep(plan, tmp_path / name, cache_folder=tmp_path / f"cache_{name}")
+    for name, grid in (("a", free), ("b", limited)):
+        tally = sweeps.sweep(grid, tmp_path / name, cache_folder=tmp_path / f"cache_{name}")
         assert tally == sweeps.Tally(cases=4, computed=4)
         tables.append((tmp_path / name / "results.csv").read_bytes())
     assert tables[0] == tables[1]
@@ -423,27 +418,19 @@ def test_rows_within_the_time_limit_are_the_same(tiny, tmp_path):
 def test_the_time_limit_of_a_sweep_file_gives_way_to_the_command_lines(tiny, tmp_path):
     file = tmp_path / "study.yaml"
     file.write_text("scenario: tiny.yaml\ntime_limit_s: 5\n")
-    assert axes.plan(tiny).time_limit_s is None
-    assert axes.plan(file).time_limit_s == 5
-    assert axes.plan(file, time_limit_s=0.5).time_limit_s == 0.5
+    assert axes.grid(tiny).time_limit_s is None
+    assert axes.grid(file).time_limit_s == 5
+    assert axes.grid(file, time_limit_s=0.5).time_limit_s == 0.5
     file.write_text("scenario: tiny.yaml\ntime_limit_s: 0\n")
     with pytest.raises(ScenarioError, match=r"time_limit_s: too small \(got 0\)"):
-        axes.plan(file)
+        axes.grid(file)
 
 
 def test_another_scenario_does_not_go_into_the_same_table(tiny, tmp_path):
-    sweeps.sweep(axes.plan(tiny, over=["algorithm.mu=1,2"]), tmp_path / "out")
+    sweeps.sweep(axes.grid(tiny, over=["algorithm.mu=1,2"]), tmp_path / "out")
     with pytest.raises(InputError, match="holds 2 rows of another scenario"):
-        sweeps.sweep(axes.plan(tiny, set=["algorithm.rank=2"]), tmp_path / "out")
+        sweeps.sweep(axes.grid(tiny, set=["algorithm.rank=2"]), tmp_path / "out")
     assert len(results_table.read(tmp_path / "out").rows) == 2
-
-
-def test_a_file_is_what_it_contains(tmp_path):
-    (tmp_path / "a.wav").write_bytes(b"one")
-    (tmp_path / "b.wav").write_bytes(b"one")
-    assert run_cache.content(tmp_path / "a.wav") == run_cache.content(tmp_path / "b.wav")
-    (tmp_path / "b.wav").write_bytes(b"two")
-    assert run_cache.content(tmp_path / "a.wav") != run_cache.content(tmp_path / "b.wav")
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -732,11 +719,11 @@ def test_two_workers_are_nearly_twice_as_fast(longer, tmp_path):
     times = {}
     for jobs in (1, 2):
         over = ["algorithm.mu=0.5,2", "duration_s=8", "algorithm.masks=trained"]
-        plan = axes.plan(longer, over=over, seeds=24)
+        grid = axes.grid(longer, over=over, seeds=24)
         moments = []
         cache = tmp_path / f"cache{jobs}"
         sweeps.sweep(
-            plan,
+            grid,
             tmp_path / f"out{jobs}",
             jobs=jobs,
             cache_folder=cache,
@@ -753,12 +740,12 @@ def test_two_workers_are_nearly_twice_as_fast(longer, tmp_path):
 @pytest.mark.benchmark
 def test_cached_points_cost_little(tiny, tmp_path):
     tiny.write_text(TINY.replace("0.5", "8").replace("[si_sdr]", "[si_sdr, stoi, pesq]"))
-    plan = axes.plan(tiny, over=["algorithm.mu={start: 0, stop: 2, count: 4}"], seeds=4)
+    grid = axes.grid(tiny, over=["algorithm.mu={start: 0, stop: 2, count: 4}"], seeds=4)
     began = time.perf_counter()
-    sweeps.sweep(plan, tmp_path / "a")
+    sweeps.sweep(grid, tmp_path / "a")
     computed_s = time.perf_counter() - began
     began = time.perf_counter()
-    assert sweeps.sweep(plan, tmp_path / "b").cached == 16
+    assert sweeps.sweep(grid, tmp_path / "b").cached == 16
     cached_s = time.perf_counter() - began
     print(f"\n{computed_s:.2f} s computed, {cached_s:.3f} s from the cache")
     print(f"{1e3 * cached_s / 16:.1f} ms a cached point")

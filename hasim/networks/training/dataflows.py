@@ -11,22 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from hasim.networks import variants
 from hasim.networks.training.filters import FilterName, enhance
 from hasim.networks.training.mixing import magnitude
 
 Algorithm = Literal["mn_tango", "tango", "inverted_dagger", "inverted_star", "local"]
 
 NETWORKS: dict[Algorithm, tuple[str, ...]] = {
-    "mn_tango": ("mn_dnn",),
-    "tango": ("sn_dnn", "mn_dnn"),
-    "inverted_dagger": ("mn_dnn", "sn_dnn"),
-    "inverted_star": ("mn_dnn", "sn_dnn"),
-    "local": ("sn_dnn",),
+    algorithm: variants.NETWORKS[algorithm] for algorithm in get_args(Algorithm)
 }
 """Networks of an algorithm in the order of the signal's path; all are trained together."""
 

@@ -8,10 +8,12 @@ from ruamel.yaml import YAML
 
 import hasim.networks.training
 from hasim.networks.compact_mn_dnn import CompactMnDnnSpec
-from hasim.networks.cost import VARIANTS
+from hasim.networks.cost import COUNTED
 from hasim.networks.mn_dnn import MnDnnSpec
+from hasim.networks.precision import FLOATING, PrecisionSpec
 from hasim.networks.training.dataflows import NETWORKS
 from hasim.networks.training.recipe import Recipe
+from hasim.networks.variants import VARIANTS
 
 BEGUN = {"mn_tango_first", "mn_tango_mask", "local_first", "local_mask"}
 """What other recipes begin with."""
@@ -35,17 +37,22 @@ def test_a_recipe_is_named_as_its_file_and_trains_what_it_says(file: Path) -> No
     for source in recipe.start_from.values():
         assert source.name in {f.stem for f in FILES}
     if recipe.name in VARIANTS:
-        groups = dict(VARIANTS[recipe.name])["mn_dnn"]
+        variant = VARIANTS[recipe.name]
         found = recipe.mn_dnn.groups if isinstance(recipe.mn_dnn, CompactMnDnnSpec) else 0
-        assert found == groups
-        assert recipe.name.startswith(recipe.algorithm)
+        assert found == variant.groups
+        assert recipe.algorithm == variant.kind
+        assert NETWORKS[recipe.algorithm] == variant.networks
+        if recipe.quantisation is not None:
+            given = recipe.quantisation.model_dump()
+            assert {name: given[name] for name in PrecisionSpec.model_fields} == (
+                variant.precision.model_dump()
+            )
+        else:
+            assert variant.precision == FLOATING
 
 
 def test_there_is_one_for_every_algorithm_with_networks() -> None:
-    assert {f.stem for f in FILES} == VARIANTS.keys() - {
-        "sn_dnn",
-        "mn_dnn",
-    } | OTHERS | ROUNDED.keys()
+    assert {f.stem for f in FILES} == {*COUNTED} | OTHERS | ROUNDED.keys()
 
 
 @pytest.mark.parametrize("name", ROUNDED)
