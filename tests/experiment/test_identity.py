@@ -22,7 +22,8 @@ from hasim.experiment.save import folder_name, save
 from hasim.experiment.scenario import Scenario, from_mapping
 from hasim.networks import pretrained
 from hasim.networks.contract import NetworkCost
-from hasim.nodes import Enhanced, Passthrough
+from hasim.networks.registry import NetworksSpec
+from hasim.nodes import Enhanced, MnTango, Passthrough
 
 PACKAGE = Path(hasim.__file__).parent
 SHORT = {"duration_s": 0.5, "metrics": ["si_sdr"], "scene": {"room": {"t60_s": 0}}}
@@ -307,7 +308,7 @@ class HalfMask:
 
 def test_a_network_from_outside_is_known_by_its_source_and_its_weights():
     def with_network(network: object) -> Scenario:
-        return from_mapping({"algorithm": {"networks": {"mn_dnn": network}}})
+        return Scenario(algorithm=MnTango(networks=NetworksSpec(mn_dnn=network)))
 
     half = with_network(HalfMask(0.5))
     assert "+" in code_of(half)
