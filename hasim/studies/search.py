@@ -46,9 +46,9 @@ def search(
     cache_folder: Path | None = None,
     progress: Progress = lambda _: None,
 ) -> Tally:
-    """Play about `trials` points of the grid, better and better ones, with all seeds.
+    """Run about `trials` points of the grid with all seeds, each generation nearer to the front.
 
-    `plan` comes from `axes.plan(..., whole=False)`: its grid is not written out. An objective is
+    `grid` comes from `axes.grid(..., whole=False)`, which does not list its points. An objective is
     the mean over seeds. A point that fails counts as a failed trial; proposals that were run before
     take their rows from the table.
 

@@ -20,7 +20,7 @@ from hasim.experiment.identity import code_of, content, identity, part_hash, unt
 from hasim.experiment.run import run
 from hasim.experiment.save import folder_name, save
 from hasim.experiment.scenario import Scenario, from_mapping
-from hasim.networks import pretrained
+from hasim.networks import pretrained, registry
 from hasim.networks.contract import NetworkCost
 from hasim.networks.registry import NetworksSpec
 from hasim.nodes import Enhanced, MnTango, Passthrough
@@ -306,7 +306,9 @@ class HalfMask:
         return np.full((len(spectra), *spectra.shape[2:]), self.gain)
 
 
-def test_a_network_from_outside_is_known_by_its_source_and_its_weights():
+def test_a_network_from_outside_is_known_by_its_source_and_its_weights(monkeypatch):
+    monkeypatch.setattr(registry, "_registered", {})
+
     def with_network(network: object) -> Scenario:
         return Scenario(algorithm=MnTango(networks=NetworksSpec(mn_dnn=network)))
 

@@ -68,8 +68,8 @@ def test_in_the_table_of_a_sweep_and_in_comparisons(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     file = tmp_path / "tiny.yaml"
     file.write_text(json.dumps(SETTINGS))
-    plan = axes.plan(file, over=["algorithm.mu=0.5,2"], seeds=2)
-    sweep(plan, tmp_path / "sweep")
+    grid = axes.grid(file, over=["algorithm.mu=0.5,2"], seeds=2)
+    sweep(grid, tmp_path / "sweep")
     head = (tmp_path / "sweep" / "results.csv").read_text().splitlines()[0]
     assert "crest_enhanced_db_left" in head.split(",")
     shown = page.page(tmp_path / "sweep")
