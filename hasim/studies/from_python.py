@@ -17,9 +17,9 @@ from hasim.experiment.scenario import Scenario, dump, from_mapping
 from hasim.studies import axes, evaluation_scenes
 from hasim.studies import evaluate as evaluations
 from hasim.studies import sweep as sweeps
+from hasim.studies.case import Tally
 from hasim.studies.pareto import Front, Objective, front
 from hasim.studies.results_table import read
-from hasim.studies.sweep import Tally
 from hasim.studies.tables import Evaluation, Table, of_folder
 
 
@@ -51,11 +51,11 @@ def sweep(
         OSError: no room or no right to write.
     """
     with _as_file(scenario) as file:
-        plan = axes.plan(
+        grid = axes.grid(
             file, over=_texts(over), seeds=seeds, set=_texts(set), time_limit_s=time_limit_s
         )
     with one_thread():
-        sweeps.sweep(plan, out, jobs=jobs, retry_failed=retry_failed, progress=progress)
+        sweeps.sweep(grid, out, jobs=jobs, retry_failed=retry_failed, progress=progress)
     return of_folder(out)
 
 

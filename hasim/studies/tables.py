@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from hasim.config.spec import InputError
-from hasim.studies.results_table import read, table_columns
+from hasim.studies.result_row import table_columns
+from hasim.studies.results_table import read
 
 if TYPE_CHECKING:
     import pandas
