@@ -1,4 +1,4 @@
-"""Sound around a rigid sphere: pressure at its surface, and the way of the first arrival.
+"""Sound around a rigid sphere: pressure at its surface, and the path of the first arrival.
 
 Arrays are (wave) and (wave, frequency). After R. O. Duda and W. L. Martens, "Range dependence of
 the response of a spherical head model", J. Acoust. Soc. Am. 104 (1998) 3048-3058.
@@ -18,8 +18,7 @@ def sphere_response(
     distances_m: ndarray | None,
     radius_m: float,
 ) -> ndarray:
-    """Sound pressure on a rigid sphere over the pressure at its centre's place if it were not
-    there.
+    """Sound pressure on a rigid sphere relative to that at its centre without the sphere.
 
     `cosines` (wave) are of the angle between the directions of the microphone and of the source as
     seen from the centre; `distances_m` (wave) from the centre to the source, None: plane waves.
@@ -48,24 +47,28 @@ def sphere_response(
         slow = 21.0 / np.log(far.min(initial=np.inf))
         last = int(np.ceil(1.1 * mu.max() + np.clip(slow, 25, 600)))
     plane = distances_m is None
-    rho_mu = mu if plane else far[:, None] * mu  # the argument at the source, (wave, frequency)
+    # the argument at the source, (wave, frequency)
+    rho_mu = mu if plane else far[:, None] * mu
 
     # m = 0: h_0(x) = -j exp(jx) / x (first kind, exp(-j omega t)), q_1 = 1/x - j
-    inner = 1 / mu - 1j  # q_1 at the surface
-    outer = 1 / rho_mu - 1j  # q_1 at the source
+    # inner: q_m at the surface, outer: q_m at the source
+    inner = 1 / mu - 1j
+    outer = 1 / rho_mu - 1j
     if plane:
         # the source's h_m(rho mu) is (-j)^(m+1) exp(j rho mu) / (rho mu), its size and phase
-        # divided out
-        size = mu * np.exp(-1j * mu)  # -j / h_0(mu)
+        # divided out; what remains is -j / h_0(mu)
+        size = mu * np.exp(-1j * mu)
     else:
         size = np.broadcast_to(np.exp(-1j * mu), rho_mu.shape).copy() / far[:, None]
-    legendre, before = np.ones_like(cosines), np.zeros_like(cosines)  # P_m, P_(m-1)
+    # legendre: P_m, before: P_(m-1)
+    legendre, before = np.ones_like(cosines), np.zeros_like(cosines)
     # h'_0 / h_0 = -h_1 / h_0
     total = legendre[:, None] * (size / -inner)
     for m in range(1, last + 1):
         legendre, before = ((2 * m - 1) * cosines * legendre - (m - 1) * before) / m, legendre
         size = size * (-1j if plane else outer) / inner
-        slope = 1 / inner - (m + 1) / mu  # h'_m / h_m at the surface
+        # h'_m / h_m at the surface
+        slope = 1 / inner - (m + 1) / mu
         total = total + (2 * m + 1) * legendre[:, None] * (size / slope)
         inner = (2 * m + 1) / mu - 1 / inner
         if not plane:
@@ -75,11 +78,11 @@ def sphere_response(
 
 
 def detour_m(cosines: ndarray, distances_m: ndarray, radius_m: float) -> ndarray:
-    """How much longer the way to a place on the sphere is than the way to its centre (negative:
-    shorter).
+    """How much longer the path to a point on the sphere is than to its centre, (wave); negative:
+    shorter.
 
-    Straight where the source sees the place, else along the tangent and then the surface: the way
-    of the wave's first arrival.
+    Straight where the point is visible from the source, else along the tangent and then the
+    surface: the path of the first arrival.
     """
     angle = np.arccos(np.clip(cosines, -1, 1))
     seen = cosines >= radius_m / distances_m

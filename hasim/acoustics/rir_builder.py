@@ -1,7 +1,7 @@
-"""Many waves become one response: what each microphone receives of each, added up.
+"""Impulse responses as sums of waves: what each microphone receives of each image source.
 
-Axes: (mic, wave), (filter, tap), (mic, tap). Waves that take the same filter are collected in one
-train of pulses first, and every train is filtered once.
+Axes: (mic, wave), (filter, tap), (mic, tap). The pulses of all waves that take the same filter are
+summed first, and every sum is filtered once.
 """
 
 from __future__ import annotations
@@ -18,19 +18,25 @@ SPEED_OF_SOUND_M_PER_S = 343.0
 
 @dataclass(frozen=True)
 class Waves:
-    """What a head does to many waves.
+    """Filters and delays of the waves that arrive at a head.
 
-    Wave w arrives after `path_m[p, w]` metres, as loud as after that many metres in the open, and
-    takes the filters `choice[p, w, :]` in the proportions `share[p, w, :]`. Each microphone has its
-    own path p (and `firs` one output), or all have one path in common and an output each.
+    Wave w travels `path_m[p, w]` metres with the free-field gain `gain[p, w]` and is filtered by
+    the sum over k of `share[p, w, k]` times filter `choice[p, w, k]`. Each microphone has its own
+    path p (and `firs` one output), or all have one path in common and an output each.
     """
 
-    firs: ndarray  # (filter, output, tap)
-    lead: int  # the tap that is a filter's time zero
-    choice: ndarray  # (path, wave, k): numbers of filters
-    share: ndarray  # (path, wave, k): what each of them contributes
-    path_m: ndarray  # (path, wave)
-    gain: ndarray  # (path, wave): 1 / metres
+    firs: ndarray
+    """(filter, output, tap)"""
+    lead: int
+    """The tap of `firs` that is time zero."""
+    choice: ndarray
+    """(path, wave, k): numbers of filters."""
+    share: ndarray
+    """(path, wave, k): weights of these filters."""
+    path_m: ndarray
+    """(path, wave)"""
+    gain: ndarray
+    """(path, wave), in 1 / m."""
 
 
 KERNEL_TAPS = 81
@@ -38,20 +44,20 @@ KERNEL_TAPS = 81
 _FINER = 2
 _SPREAD = 6
 _SHAPE = 2.3 * _SPREAD
-_BUNDLE = 16
+_FILTERS_AT_ONCE = 16
 """Filters whose pulses are handled at a time: few enough for the processor's cache."""
 
 
-def add_up(waves: Waves, gains: ndarray, taps: int, sample_rate_hz: int) -> ndarray:
+def sum_waves(waves: Waves, gains: ndarray, taps: int, sample_rate_hz: int) -> ndarray:
     """Response (mic, tap) to pulses that all waves carry at tap 0 of their sources.
 
-    `gains` (wave) or (path, wave) multiply the waves' own; where they are 0 a wave costs nothing.
-    What would stand before tap 0 or after the last one is cut off.
+    `gains` (wave) or (path, wave) multiply the waves' own; waves with gain 0 take no time. What
+    would come before tap 0 or after the last one is cut off.
 
-    Each pulse falls between samples. Writing 81 taps of a windowed sinc for each would be the
-    work; so a pulse is spread over 6 points of a twice finer grid with a smooth bump, and the
-    spectrum of the bump is divided out again together with the multiplication by that of the
-    windowed sinc (a non-uniform FFT; the bump is exp(b sqrt(1 - x^2)) of A. H. Barnett et al.,
+    Pulses fall between samples. Adding 81 taps of a windowed sinc for each would take most of the
+    time; so a pulse is spread over 6 points of a twice finer grid with a smooth bump, and the sum
+    is divided by the spectrum of the bump and multiplied by that of the windowed sinc
+    (a non-uniform FFT; the bump is exp(b sqrt(1 - x^2)) of A. H. Barnett et al.,
     SIAM J. Sci. Comput. 41 (2019) C479-C504). The error is below -90 dB.
     """
     from scipy.fft import irfft, next_fast_len, rfft
@@ -69,7 +75,8 @@ def add_up(waves: Waves, gains: ndarray, taps: int, sample_rate_hz: int) -> ndar
     size += size % 2
     half = size // 2
     shaping = _kernel_spectrum(size)
-    start = first - margin - waves.lead  # the tap at which the piece begins
+    # the tap of the result at which the computed piece begins
+    start = first - margin - waves.lead
     skip, stop = max(0, -start), min(taps, start + size)
     for path in range(len(gains)):
         heard = np.flatnonzero(gains[path])
@@ -102,8 +109,8 @@ def _trains(
     order = np.argsort(narrow.ravel(), kind="stable")
     row_of = np.zeros(len(counts), int)
     row_of[used] = np.arange(len(used))
-    for begin in range(0, len(used), _BUNDLE):
-        filters = used[begin : begin + _BUNDLE]
+    for begin in range(0, len(used), _FILTERS_AT_ONCE):
+        filters = used[begin : begin + _FILTERS_AT_ONCE]
         pulses = order[ends[begin] - counts[filters[0]] : ends[begin + len(filters) - 1]]
         place = places[pulses // choice.shape[1]]
         points = np.ceil(place - _SPREAD / 2)[:, None] + np.arange(_SPREAD)
@@ -133,7 +140,7 @@ def _kernel_spectrum(size: int) -> ndarray:
     waves = np.cos(np.pi * np.outer(bins / size, comb * _SPREAD / 2))
     bump = np.sum(waves * _bump(comb), axis=1) * _SPREAD / 100
     spectrum = np.fft.rfft(kernel).real / bump / _FINER
-    # nothing of the windowed sinc is left there, and the bump's images are
+    # there the windowed sinc has nothing, but the bump has images
     spectrum[bins > 0.6 * size] = 0
     spectrum.setflags(write=False)
     return spectrum

@@ -1,10 +1,8 @@
-"""Rooms: image sources of a shoebox, seen by all microphones of one head. The door to
-pyroomacoustics.
+"""Shoebox rooms: impulse responses from the image sources to all microphones of a head.
 
-pyroomacoustics finds the image sources. The sum over them is made here, because it is the same
-images for all microphones: waves that take the same filter of the head are collected in one train
-of pulses first, and every train is filtered once. Responses are (ear, mic, tap); tap 0 is the
-moment at which the source emits, so the direct sound from d metres stands at d / 343 m/s.
+pyroomacoustics finds the image sources; `rir_builder` sums them, once for all microphones.
+Responses are (ear, mic, tap); tap 0 is the moment at which the source emits, so the direct sound
+from d metres arrives at d / (343 m/s).
 """
 
 from __future__ import annotations
@@ -18,16 +16,16 @@ from numpy import ndarray
 from pydantic import Field, model_validator
 
 from hasim.acoustics.head import Head, unit_vectors
-from hasim.acoustics.rir_builder import KERNEL_TAPS, SPEED_OF_SOUND_M_PER_S, add_up
+from hasim.acoustics.rir_builder import KERNEL_TAPS, SPEED_OF_SOUND_M_PER_S, sum_waves
 from hasim.config.spec import LimitError, Spec
 
 HEAD_ROOM_M = 0.15
 """The middle of the head stays this far from the walls: the largest head fits."""
 
 MAX_IMAGES = 10_000_000
-"""Image sources of one source: more would take gigabytes and the better part of a minute."""
+"""Image sources of one source: more would take gigabytes and most of a minute."""
 SHELL_IMAGES = 2**17
-"""Image sources that are added up at a time."""
+"""Image sources that are summed at a time; bounds the memory."""
 
 EARLY_S = 0.05
 """Sound that arrives up to this long after the direct sound is early."""
@@ -64,10 +62,12 @@ class RoomSpec(Spec):
 
 @dataclass(frozen=True)
 class Response:
-    """From one source to the microphones: three stretches of one response, each (ear, mic, tap)."""
+    """From one source to the microphones: three parts of one response, each (ear, mic, tap)."""
 
-    direct: ndarray  # the straight path
-    early: ndarray  # direct path and what arrives within 50 ms after it
+    direct: ndarray
+    """The straight path."""
+    early: ndarray
+    """Direct path and what arrives within 50 ms after it."""
     full: ndarray
 
 
@@ -92,15 +92,15 @@ def response(room: RoomSpec, head: Head, source_m: ndarray, sample_rate_hz: int)
 
     straight = head.waves(seen_m[:, order[:1]])
     taps = samples + straight.firs.shape[-1] + KERNEL_TAPS // 2
-    direct = add_up(straight, gains[order[:1]], taps, sample_rate_hz)
+    direct = sum_waves(straight, gains[order[:1]], taps, sample_rate_hz)
     early, late = np.zeros_like(direct), np.zeros_like(direct)
     reach_m = straight.path_m + EARLY_S * SPEED_OF_SOUND_M_PER_S
     for start in range(1, len(order), SHELL_IMAGES):
         shell = order[start : start + SHELL_IMAGES]
         waves = head.waves(seen_m[:, shell])
         in_time = waves.path_m <= reach_m
-        early += add_up(waves, gains[shell] * in_time, taps, sample_rate_hz)
-        late += add_up(waves, gains[shell] * ~in_time, taps, sample_rate_hz)
+        early += sum_waves(waves, gains[shell] * in_time, taps, sample_rate_hz)
+        late += sum_waves(waves, gains[shell] * ~in_time, taps, sample_rate_hz)
     if room.t60_s > 0:
         early = _without_static_pressure(early, sample_rate_hz)
         late = _without_static_pressure(late, sample_rate_hz)
@@ -210,7 +210,8 @@ def walls(size_m: tuple[float, float, float], t60_s: float) -> tuple[float, floa
     flat = np.sqrt(1 - height**2)
     directions = np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), height])
     per_m = np.sum(directions / np.reshape(size_m, (3, 1, 1)), axis=0).ravel()
-    lost = np.linspace(0, 40, 801) / per_m.mean()  # -ln(1 - absorption) d
+    # -ln(1 - absorption) times the path
+    lost = np.linspace(0, 40, 801) / per_m.mean()
     decay_db = 10 * np.log10(np.mean(np.exp(-np.outer(lost, per_m)) / per_m, axis=1))
     nearest_m = (np.prod(size_m) / (4 / 3 * np.pi)) ** (1 / 3)
 
@@ -218,9 +219,10 @@ def walls(size_m: tuple[float, float, float], t60_s: float) -> tuple[float, floa
         return decay_db - np.interp(log_loss * nearest_m, lost, decay_db)
 
     log_loss = 1.0
-    for _ in range(8):  # each turn gains a digit
-        way = 60 / -_slope(lost, decay_from_first(log_loss))
-        log_loss = way / (SPEED_OF_SOUND_M_PER_S * t60_s)
+    # each iteration gains a digit
+    for _ in range(8):
+        loss = 60 / -_slope(lost, decay_from_first(log_loss))
+        log_loss = loss / (SPEED_OF_SOUND_M_PER_S * t60_s)
     absorption = float(1 - np.exp(-log_loss))
     if absorption > 0.99:
         shortest_s = t60_s * log_loss / -np.log(0.01)

@@ -24,22 +24,23 @@ if TYPE_CHECKING:
     from hasim.experiment.result import RunResult
 
 LINK = 3
-CORE, RADIO, ACCELERATOR = 1, 2, 3  # threads of an ear
+CORE, RADIO, ACCELERATOR = 1, 2, 3
+"""Threads of an ear."""
 
 
 def write(result: RunResult, path: str | Path) -> None:
-    """Leave the trace of a run in a file; OSError where it cannot be written."""
+    """Write the trace of a run to a file; OSError where it cannot be written."""
     s = result.scenario
     program = s.algorithm.program(s.front_end, s.link.codec)
-    apart: list[frozenset[str]] = [
+    left, right = (
         frozenset(
             step.name
             for step in program
             if isinstance(step, Compute) and device.resource(step) == "accelerator"
         )
         for device in (s.devices.left, s.devices.right)
-    ]
-    text = json.dumps(events(result.timeline, (apart[0], apart[1])), separators=(",", ":"))
+    )
+    text = json.dumps(events(result.timeline, (left, right)), separators=(",", ":"))
     write_whole(Path(path), text.encode())
 
 
@@ -47,7 +48,8 @@ def events(
     timeline: Timeline,
     accelerated: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset()),
 ) -> dict[str, Any]:
-    """The trace as an object for JSON; `accelerated` steps of the ears are not the core's."""
+    """The trace as an object for JSON; `accelerated` are the steps of each ear (left, right) that
+    run on its accelerator."""
     timed = [
         *_steps(timeline, accelerated),
         *_frames(timeline),
@@ -75,13 +77,13 @@ def _steps(
     timeline: Timeline, accelerated: tuple[frozenset[str], frozenset[str]]
 ) -> Iterator[dict[str, Any]]:
     for step in timeline.steps:
-        apart = str(step["name"]) in accelerated[int(step["ear"])]
+        on_accelerator = str(step["name"]) in accelerated[int(step["ear"])]
         yield {
             "ph": "X",
             "cat": "compute",
             "name": str(step["name"]),
             "pid": int(step["ear"]) + 1,
-            "tid": ACCELERATOR if apart else CORE,
+            "tid": ACCELERATOR if on_accelerator else CORE,
             "ts": _us(step["start_ns"]),
             "dur": _us(step["end_ns"] - step["start_ns"]),
             "args": {"frame": int(step["frame"])},
@@ -158,12 +160,13 @@ def _in_hand(timeline: Timeline) -> Iterator[dict[str, Any]]:
 
 
 def frames_in_hand(timeline: Timeline, ear: int) -> tuple[np.ndarray, np.ndarray]:
-    """Times and how many frames are released but not finished from then on; skipped ones are
-    none."""
+    """Times, and the number of frames that are released but not finished from then on; skipped
+    frames do not count."""
     done = timeline.computed[ear]
     released, finished = timeline.released_ns[ear, done], timeline.finished_ns[ear, done]
     changes = np.concatenate([finished, released])
-    order = np.argsort(changes, kind="stable")  # of those at one time, the ends come first
+    # of those at one time, the ends come first
+    order = np.argsort(changes, kind="stable")
     counts = np.cumsum(np.repeat([-1, 1], len(released))[order])
     times_ns = changes[order]
     last = np.append(times_ns[1:] != times_ns[:-1], True)[: len(times_ns)]

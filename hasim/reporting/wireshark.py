@@ -1,13 +1,13 @@
-"""The link as a capture file that Wireshark opens: every attempt with its time and its fate.
+"""The link as a capture file that Wireshark opens: every attempt with its time and status.
 
 The format is pcapng (draft-ietf-opsawg-pcapng): one section, one interface per direction and
 channel, times in nanoseconds from the start of the run. There is no payload to store; the captured
-bytes are a header of our own (link type 147, for private use), and the original length is what was
-on the air. A comment says what became of the packet, and a lost one carries the flag of a check sum
-error.
+bytes are a header of our own (link type 147, for private use), and the original length is the
+number of octets on the air. A comment says whether the packet arrived in time, and a lost one has
+the flag of a check sum error.
 
-    header, big-endian: version 1, sender (0 left), piece, attempt, fate (0 on time, 1 late, 2 lost,
-    3 copy of one that has arrived), three zero bytes, frame (4 bytes)
+    header, big-endian: version 1, sender (0 left), piece, attempt, status (0 on time, 1 late,
+    2 lost, 3 copy of one that has arrived), three zero bytes, frame (4 bytes)
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ Octets = Callable[[str, int, int], int]
 LINKTYPE_USER0 = 147
 HEADER = struct.Struct(">BBBBB3xI")
 ON_TIME, LATE, LOST, COPY = range(4)
-CHECK_SUM_ERROR = 1 << 24  # of epb_flags
+CHECK_SUM_ERROR = 1 << 24
+"""Bit of epb_flags."""
 
 
 def write(result: RunResult, path: str | Path) -> None:
-    """Leave the packets of a run in a file; OSError where it cannot be written."""
+    """Write the packets of a run to a file; OSError where it cannot be written."""
     scenario = result.scenario
     program = scenario.algorithm.program(scenario.front_end, scenario.link.codec)
     channels, bits = payload_bits((program, program))
@@ -49,7 +50,7 @@ def write(result: RunResult, path: str | Path) -> None:
 
 
 def capture(timeline: Timeline, octets: Octets) -> bytes:
-    """The file's content."""
+    """The packets of a timeline as the bytes of a pcapng file."""
     channels = sorted(timeline.channels)
     blocks = [_section()]
     for channel in channels:
@@ -57,10 +58,10 @@ def capture(timeline: Timeline, octets: Octets) -> bytes:
             blocks.append(_interface(f"{EARS[sender]} to {EARS[1 - sender]}: {channel}"))
     arrived: set[tuple[str, int, int, int]] = set()
     for packet in timeline.packets[np.argsort(timeline.packets["start_ns"], kind="stable")]:
-        fate, comment = _fate(timeline, packet, arrived)
+        status, comment = _status(timeline, packet, arrived)
         channel, sender = str(packet["channel"]), int(packet["sender"])
         header = HEADER.pack(
-            1, sender, int(packet["piece"]), int(packet["attempt"]), fate, int(packet["frame"])
+            1, sender, int(packet["piece"]), int(packet["attempt"]), status, int(packet["frame"])
         )
         blocks.append(
             _packet(
@@ -69,16 +70,16 @@ def capture(timeline: Timeline, octets: Octets) -> bytes:
                 header,
                 max(octets(channel, sender, int(packet["piece"])), len(header)),
                 comment,
-                CHECK_SUM_ERROR if fate == LOST else 0,
+                CHECK_SUM_ERROR if status == LOST else 0,
             )
         )
     return b"".join(blocks)
 
 
-def _fate(
+def _status(
     timeline: Timeline, packet: np.void, arrived: set[tuple[str, int, int, int]]
 ) -> tuple[int, str]:
-    """What became of an attempt, as a number and in words; `arrived` is kept up to date."""
+    """Status of an attempt as a number and in words; `arrived` is kept up to date."""
     channel, sender, frame = str(packet["channel"]), int(packet["sender"]), int(packet["frame"])
     which = f"frame {frame}, piece {packet['piece']}, attempt {packet['attempt'] + 1}"
     key = (channel, sender, frame, int(packet["piece"]))
@@ -102,7 +103,8 @@ def _section() -> bytes:
 
 
 def _interface(name: str) -> bytes:
-    resolution = (9, bytes([9]))  # 10^-9 s
+    # option if_tsresol: 10^-9 s
+    resolution = (9, bytes([9]))
     body = struct.pack("<HHI", LINKTYPE_USER0, 0, 0) + _options((2, name.encode()), resolution)
     return _block(1, body)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy import ndarray
 
-from hasim.acoustics.rir_builder import KERNEL_TAPS, SPEED_OF_SOUND_M_PER_S, Waves, add_up
+from hasim.acoustics.rir_builder import KERNEL_TAPS, SPEED_OF_SOUND_M_PER_S, Waves, sum_waves
 
 RATE_HZ = 16_000
 
@@ -49,7 +49,7 @@ def test_the_sum_is_that_of_the_waves_one_by_one(
 ) -> None:
     waves = some_waves(rng, paths, 60, 40, outputs)
     gains = rng.standard_normal((paths, 60)) * (rng.random((paths, 60)) < 0.8)
-    ours, literal = add_up(waves, gains, 500, RATE_HZ), one_by_one(waves, gains, 500)
+    ours, literal = sum_waves(waves, gains, 500, RATE_HZ), one_by_one(waves, gains, 500)
     error_db = 20 * np.log10(np.linalg.norm(ours - literal) / np.linalg.norm(literal))
     assert error_db < -90  # six points of the bump leave about 1e-5
 
@@ -58,14 +58,14 @@ def test_what_lies_outside_is_cut(rng: np.random.Generator) -> None:
     """Waves that begin before tap 0 with their ringing, and waves after the end."""
     waves = some_waves(rng, 1, 40, 5, 1)
     gains = np.ones((1, 40))
-    long, short = (add_up(waves, gains, taps, RATE_HZ) for taps in (800, 200))
+    long, short = (sum_waves(waves, gains, taps, RATE_HZ) for taps in (800, 200))
     np.testing.assert_allclose(short, long[:, :200], atol=1e-12)
     np.testing.assert_allclose(short, one_by_one(waves, gains, 200), atol=1e-3)
 
 
 def test_no_waves_are_silent(rng: np.random.Generator) -> None:
     waves = some_waves(rng, 4, 3, 2, 1)
-    assert add_up(waves, np.zeros(3), 50, RATE_HZ).tolist() == np.zeros((4, 50)).tolist()
+    assert sum_waves(waves, np.zeros(3), 50, RATE_HZ).tolist() == np.zeros((4, 50)).tolist()
 
 
 def test_pulses_keep_their_band(rng: np.random.Generator) -> None:
@@ -80,6 +80,6 @@ def test_pulses_keep_their_band(rng: np.random.Generator) -> None:
             path_m=np.full((1, 1), path),
             gain=np.ones((1, 1)),
         )
-        spectrum = np.fft.rfft(add_up(waves, np.ones(1), 320, RATE_HZ)[0])
+        spectrum = np.fft.rfft(sum_waves(waves, np.ones(1), 320, RATE_HZ)[0])
         level_db = 20 * np.log10(np.abs(spectrum[: 7500 * 320 // RATE_HZ]))
         assert np.abs(level_db).max() < 0.1

@@ -68,7 +68,7 @@ def packets(content: bytes) -> list[dict]:
             interface, high, low, captured, original = struct.unpack_from("<5I", body)
             data = body[20 : 20 + captured]
             extra = options(body[20 + captured + -captured % 4 :])
-            version, sender, piece, attempt, fate, frame = wireshark.HEADER.unpack(data)
+            version, sender, piece, attempt, status, frame = wireshark.HEADER.unpack(data)
             assert version == 1
             found.append(
                 {
@@ -76,7 +76,7 @@ def packets(content: bytes) -> list[dict]:
                     "time_ns": (high << 32) + low,
                     "octets": original,
                     "key": (sender, frame, piece, attempt),
-                    "fate": fate,
+                    "status": status,
                     "comment": extra[1].decode(),
                     "flags": struct.unpack("<I", extra[2])[0],
                 }
@@ -106,9 +106,9 @@ def test_every_attempt_is_there_with_its_time_and_length(timeline):
     assert all(p["interface"] == p["key"][0] for p in found)
 
 
-def test_fates_are_those_of_the_timeline(timeline):
+def test_statuses_are_those_of_the_timeline(timeline):
     found = packets(wireshark.capture(timeline, lambda *packet: 261))
-    count = [sum(p["fate"] == fate for p in found) for fate in range(4)]
+    count = [sum(p["status"] == status for p in found) for status in range(4)]
     status = timeline.channels["z"].status
     assert count[wireshark.LOST] == timeline.packets["lost"].sum() > 0
     assert count[wireshark.LATE] == (status == 1).sum() > 0
@@ -116,9 +116,11 @@ def test_fates_are_those_of_the_timeline(timeline):
     assert sum(count) == len(timeline.packets)
     assert count[wireshark.COPY] > 0
     for packet in found:
-        assert (packet["flags"] == wireshark.CHECK_SUM_ERROR) == (packet["fate"] == wireshark.LOST)
+        assert (packet["flags"] == wireshark.CHECK_SUM_ERROR) == (
+            packet["status"] == wireshark.LOST
+        )
         words = ("in time", "after it was given up", "lost on the air", "acknowledgement")
-        assert words[packet["fate"]] in packet["comment"]
+        assert words[packet["status"]] in packet["comment"]
 
 
 def test_a_run_knows_its_packet_lengths(tmp_path):
