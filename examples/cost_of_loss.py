@@ -1,4 +1,4 @@
-"""What do lost packets cost? The same scene and the same random numbers at four loss rates, from Python."""
+"""What lost packets cost: one scene with one seed at four loss rates, from Python."""
 
 import hasim
 
