@@ -61,6 +61,15 @@ class FrontEndSpec(Spec):
         return self.synthesis_window or self.window
 
 
+def samples_in_ns(samples: int, sample_rate_hz: int) -> int:
+    """How long so many samples last, in whole nanoseconds, rounded down.
+
+    >>> samples_in_ns(256, 16_000)
+    16000000
+    """
+    return samples * 1_000_000_000 // sample_rate_hz
+
+
 def frames_for(samples: int, front_end: FrontEndSpec) -> int:
     """Frames until the last of `samples` samples is final after overlap-add."""
     return -(-(samples + front_end.synthesis_samples) // front_end.hop) - 1

@@ -6,6 +6,7 @@ import numpy as np
 
 from hasim.acoustics.scene import Scene
 from hasim.config.ears import EARS
+from hasim.dsp.stft import samples_in_ns
 from hasim.experiment.scenario import Scenario
 from hasim.metrics.signals import Scores, Unscored
 from hasim.simulation import energy, feasibility
@@ -19,7 +20,7 @@ from hasim.simulation.timeline import Status, Timeline
 def latency(scenario: Scenario, timeline: Timeline) -> Latency:
     """The parts of every frame's latency."""
     window = scenario.front_end.synthesis_samples
-    window_ns = window * 1_000_000_000 // scenario.sample_rate_hz
+    window_ns = samples_in_ns(window, scenario.sample_rate_hz)
     return decompose(timeline, scenario.programs, window_ns)
 
 

@@ -84,11 +84,10 @@ def render_scene(scenario: Scenario) -> Scene:
 
 def play_time(scenario: Scenario) -> Timeline:
     """Both devices and the link, without any sound."""
-    rate_hz, front_end = scenario.sample_rate_hz, scenario.front_end
     return simulate.simulate(
         scenario.programs,
-        frames=frames_for(round(scenario.duration_s * rate_hz), front_end),
-        hop_ns=front_end.hop * 1_000_000_000 // rate_hz,
+        frames=frames_for(scenario.samples, scenario.front_end),
+        hop_ns=scenario.hop_ns,
         devices=(scenario.devices.left, scenario.devices.right),
         link=scenario.link,
         playout=scenario.playout,

@@ -28,7 +28,7 @@ from hasim.config.paths import missing_files, rooted
 from hasim.config.presets import expand
 from hasim.config.spec import Spec, described_fields
 from hasim.config.yaml_reader import Place, Problem, YamlNode, node_of, read_file, write
-from hasim.dsp.stft import FrontEndSpec
+from hasim.dsp.stft import FrontEndSpec, samples_in_ns
 from hasim.metrics.catalogue import MetricName
 from hasim.metrics.scoring import ScoringSpec
 from hasim.networks import pretrained
@@ -128,7 +128,7 @@ class Scenario(Spec):
     @property
     def hop_ns(self) -> int:
         """From one frame to the next."""
-        return self.front_end.hop * 1_000_000_000 // self.sample_rate_hz
+        return samples_in_ns(self.front_end.hop, self.sample_rate_hz)
 
 
 def _changed(spec: Any, other: Any, path: str) -> Iterator[str]:

@@ -15,7 +15,7 @@ from numpy import ndarray
 from hasim.config.contract import Check, Checks, spec_problem
 from hasim.config.seeds import random_streams
 from hasim.dsp.covariance import Utterance
-from hasim.dsp.stft import FrontEndSpec, analyse
+from hasim.dsp.stft import FrontEndSpec, analyse, samples_in_ns
 from hasim.nodes.exchange import Exchange
 from hasim.nodes.frame_by_frame import FrameByFrame
 from hasim.nodes.node import Enhanced, Node
@@ -30,7 +30,7 @@ from hasim.simulation.simulate import simulate
 from hasim.simulation.timeline import Timeline
 
 FRONT_END = FrontEndSpec(window=128, hop=64)
-HOP_NS = FRONT_END.hop * 62_500
+HOP_NS = samples_in_ns(FRONT_END.hop, 16_000)
 FRAMES = 40
 TOLERANCE = 1e-9
 """Largest difference, relative to the largest output, of what should be equal."""

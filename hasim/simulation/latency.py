@@ -21,7 +21,6 @@ from numpy import ndarray
 from hasim.simulation.program import Compute, Program, Receive
 from hasim.simulation.timeline import Timeline
 
-PARTS = ("window", "queue", "compute", "link", "margin")
 PERCENTILES = (50, 95, 99)
 
 Fitting = Literal["open", "closed"]

@@ -10,7 +10,6 @@ from typing import Literal
 
 Phy = Literal["1M", "2M", "coded_s2", "coded_s8"]
 
-MAX_PAYLOAD_OCTETS = 251
 INTER_FRAME_NS = 150_000
 """Between packets of one exchange (T_IFS), and at least between sub-events (T_MSS)."""
 SMALLEST_SUB_EVENT_NS = 400_000
