@@ -15,12 +15,21 @@ author = "The hasim developers"
 copyright = "The hasim developers"
 version = release = installed("hasim")
 
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
 myst_heading_anchors = 4  # [text](page.md#a-heading), as on GitHub
 highlight_language = "none"  # a block without a language is what a terminal shows
 nitpicky = True
+# Types in signatures name classes of Python and other packages, which have no page here.
+nitpick_ignore_regex = [("py:.*", ".*")]
+
+# Docstrings: code stands between single backquotes; members come in the order of the source.
+default_role = "literal"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_class_signature = "separated"
+autodoc_preserve_defaults = True
 
 html_theme = "furo"
 html_title = "hasim"

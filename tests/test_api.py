@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 import re
 import subprocess
@@ -181,3 +182,30 @@ def test_public_names_are_described():
     for name in hasim.__all__:
         if name != "__version__":
             assert inspect.getdoc(getattr(hasim, name)), name
+
+
+# --- reference ------------------------------------------------------------------------------------
+
+
+def test_every_public_name_is_in_the_reference():
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    directives = re.findall(r"^\.\. (?:auto\w+|py:data):: hasim\.(\w+)$", page, re.MULTILINE)
+    assert sorted(directives) == sorted(set(hasim.__all__) - {"__version__"})
+
+
+def test_arrays_of_public_records_have_their_axes_written():
+    """Every array of a public dataclass has a docstring that begins with, or holds, its axes."""
+    missing = []
+    for name in hasim.__all__:
+        public = getattr(hasim, name)
+        if not dataclasses.is_dataclass(public):
+            continue
+        source = inspect.getsource(public)
+        for field in dataclasses.fields(public):
+            if "ndarray" in str(field.type):
+                text = re.search(
+                    rf"^    {field.name}: [^\n]*\n    \"\"\"([^\"]+)", source, re.MULTILINE
+                )
+                if text is None or not re.search(r"\([a-z, |.0-9]+\)|record", text[1]):
+                    missing.append(f"{name}.{field.name}")
+    assert missing == []

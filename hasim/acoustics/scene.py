@@ -117,8 +117,11 @@ class Image:
     full."""
 
     full: ndarray
-    early: ndarray  # the direct path and everything within 50 ms after it
+    """The source with all its reflections."""
+    early: ndarray
+    """The direct path and everything within 50 ms after it."""
     direct: ndarray
+    """The direct path alone."""
 
     def __repr__(self) -> str:
         return f"<Image {' x '.join(map(str, self.full.shape))} (ear, mic, sample)>"
@@ -129,10 +132,15 @@ class Scene:
     """All signals of a scene at digital level, with target, noises and sensor noise kept apart."""
 
     sample_rate_hz: int
-    dry: ndarray  # (sample): the talker as recorded, as loud as 1 m away in the open
+    """Of all signals."""
+    dry: ndarray
+    """(sample,): the talker as recorded, at the level of 1 m distance in the free field."""
     target: Image
+    """The talker at the microphones."""
     noises: tuple[Image, ...]
-    sensor_noise: ndarray  # (ear, mic, sample)
+    """The noises at the microphones, each on its own."""
+    sensor_noise: ndarray
+    """(ear, mic, sample)."""
     snr_db: tuple[float, float]
     """Achieved at each ear's reference microphone, the talker against all noises."""
     t60_s: float | None
@@ -351,7 +359,8 @@ def _turned(signal: ndarray, factor: ndarray) -> ndarray:
     from scipy.fft import irfft, rfft
 
     samples = signal.shape[-1]
-    spectrum = rfft(signal, 2 * samples)  # zeros keep the end from turning into the beginning
+    spectrum = rfft(signal, 2 * samples)
+    """Zeros keep the end from turning into the beginning."""
     inner = spectrum[..., 1:-1] * factor
     ends = spectrum[..., [0, -1]] * factor.real
     turned = np.concatenate([ends[..., :1], inner, ends[..., 1:]], axis=-1)

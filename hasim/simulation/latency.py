@@ -41,12 +41,18 @@ Guidance from linear and simulated aids, no clinical claim.
 class Latency:
     """The parts of every frame, (ear, frame) in ns; all but `window_ns` are 0 where skipped."""
 
-    computed: ndarray  # (ear, frame): the others say nothing
+    computed: ndarray
+    """(ear, frame): the frame was computed; the parts of other frames mean nothing."""
     window_ns: int
+    """Length of the synthesis window: the delay of the algorithm itself."""
     queue_ns: ndarray
+    """(ear, frame): waiting for the core."""
     compute_ns: ndarray
+    """(ear, frame): computing."""
     link_ns: ndarray
+    """(ear, frame): waiting for the partner's packet."""
     margin_ns: ndarray
+    """(ear, frame): left until the deadline; below 0 where it was missed."""
 
     def __repr__(self) -> str:
         shown = [f"window {self.window_ns / 1e6:.2f} ms"]

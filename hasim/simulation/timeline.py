@@ -28,8 +28,10 @@ class Mode(IntEnum):
     """How a frame was computed."""
 
     FULL = 0
-    HELD = 1  # filtered with what was learnt before: nothing that renews the filter was done
-    DEGRADED = 2  # with the smaller network
+    HELD = 1
+    """Filtered with an earlier filter: no step that renews the filter was run."""
+    DEGRADED = 2
+    """With the smaller network."""
 
 
 def _never() -> ndarray:
@@ -40,11 +42,16 @@ def _never() -> ndarray:
 class Deliveries:
     """One channel between the ears. Packet n carries what the sender made of its frame n."""
 
-    sent_ns: ndarray  # (ear, frame) of the sending ear: the whole payload was handed to the link
-    arrived_ns: ndarray  # (ear, frame) of the receiving ear: the last piece came; else -1
-    status: ndarray  # (ear, frame) of the receiving ear, values of Status
-    lag_frames: int = 0  # the receiver's frame n needs the packets up to n + lag_frames
-    waits_ns: tuple[int, int] = (0, 0)  # by receiving ear: how long after its release a frame waits
+    sent_ns: ndarray
+    """(ear, frame) of the sending ear: the whole payload was handed to the link."""
+    arrived_ns: ndarray
+    """(ear, frame) of the receiving ear: the last piece arrived; -1 where it never did."""
+    status: ndarray
+    """(ear, frame) of the receiving ear: values of `Status`."""
+    lag_frames: int = 0
+    """Frame n of the receiver needs the packets up to n + lag_frames."""
+    waits_ns: tuple[int, int] = (0, 0)
+    """Per receiving ear: how long after its release a frame waits for its packet."""
     rung: ndarray = field(default_factory=_never)
     """(ear, frame) of the sending ear, or (ear, 1): steps down the codec's ladder."""
 
@@ -60,28 +67,45 @@ class Deliveries:
 
 @dataclass(frozen=True, repr=False)
 class Timeline:
-    """When everything happened in one run. `heard` frames met their playout deadline."""
+    """When every frame was computed and every packet sent and received, in one run.
+
+    Integer nanoseconds from the beginning of the run; -1 where a thing never happened.
+    """
 
     hop_ns: int
-    released_ns: ndarray  # (ear, frame): the frame's last sample was captured
-    finished_ns: ndarray  # (ear, frame): the program's last step was done; -1 where skipped
-    deadline_ns: ndarray  # (ear, frame): the frame's output hop starts to play
+    """From the release of one frame to that of the next."""
+    released_ns: ndarray
+    """(ear, frame): the frame's last sample was captured, and its program may start."""
+    finished_ns: ndarray
+    """(ear, frame): the program's last step was done; -1 where skipped."""
+    deadline_ns: ndarray
+    """(ear, frame): the frame's output hop starts to play."""
     playout_delay_ns: int
-    wait_ns: int  # the longest that a frame waits for its partner, after its release
+    """From the release of a frame to its deadline."""
+    wait_ns: int
+    """The longest time that a frame waits for the partner's packet, after its release."""
     channels: dict[str, Deliveries]
-    busy_ns: ndarray  # (ear,): time the core computed
-    airtime_ns: int  # time the medium was occupied (of the busier direction where full duplex)
-    duration_ns: int  # frames * hop_ns
-    steps: ndarray  # records: ear, frame, name, start_ns, end_ns
+    """Name of a channel of the exchange -> its packets, frame by frame."""
+    busy_ns: ndarray
+    """(ear,): time in which the core computed."""
+    airtime_ns: int
+    """Time in which the medium was occupied; in full duplex, that of the busier direction."""
+    duration_ns: int
+    """Number of frames times `hop_ns`."""
+    steps: ndarray
+    """One record per computation: ear, frame, name, start_ns, end_ns."""
     packets: ndarray
-    """records: channel, sender, frame, piece, attempt, start_ns, end_ns, arrived_ns, lost"""
-    queue: dict[str, float] = field(default_factory=dict)  # queue figures, unit in the name
+    """One record per transmission: channel, sender, frame, piece, attempt, start_ns, end_ns,
+    arrived_ns, lost."""
+    queue: dict[str, float] = field(default_factory=dict)
+    """Figures of the queues, with the unit in the name."""
     mode: ndarray = field(default_factory=_never)
     """(ear, frame), or (ear, 1) for all frames: values of Mode."""
     restarted: ndarray = field(default_factory=_never)
     """(ear, frame), or (ear, 1) for all frames: 1 in the first frame after a reboot, which knows
     nothing of those before."""
-    clock: tuple[float, float] = (1.0, 1.0)  # by which the devices' rates were multiplied
+    clock: tuple[float, float] = (1.0, 1.0)
+    """Factor of the devices' computing rates, left and right."""
     skew_samples: ndarray = field(default_factory=lambda: np.zeros((2, 1, 2)))
     """(ear, frame, 2), or (ear, 1, 2) for all frames: by how many samples what the ear receives
     lags, because the partner samples with another clock, at the beginning and end of a hop."""

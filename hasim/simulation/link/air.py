@@ -19,17 +19,23 @@ class Piece(NamedTuple):
     """A part of a payload that travels in a packet of its own."""
 
     airtime_ns: int
-    occupied_ns: int  # airtime, acknowledgement and spaces: nobody else may send
-    bits: int  # of which none may be wrong
-    captured: Fraction = Fraction(1)  # share of the hop that has to be captured first
+    occupied_ns: int
+    """Time for which the medium is taken: airtime, acknowledgement and spaces."""
+    bits: int
+    """Number of bits; an error in any of them loses the piece."""
+    captured: Fraction = Fraction(1)
+    """Share of the hop that has to be captured before the piece can leave."""
 
 
 class Entry(NamedTuple):
     """How a piece that was handed over fits into the link's schedule."""
 
-    begin_ns: int  # first attempt not before
-    until_ns: int = NEVER  # no attempt at or after
-    due_ns: int = 0  # what came is handed out at this time or, where it came later, then
+    begin_ns: int
+    """Earliest start of the first attempt."""
+    until_ns: int = NEVER
+    """No attempt starts at this time or later."""
+    due_ns: int = 0
+    """Earliest time at which what arrived is delivered."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,12 @@ class Slots:
 
     period_ns: int
     anchor_ns: int
-    count: int  # of each ear, in every period
-    pitch_ns: int  # from one slot of an ear to its next
-    second_ns: int  # from the left ear's slot to the right ear's
+    count: int
+    """Slots of each ear in every period."""
+    pitch_ns: int
+    """From the start of one slot of an ear to that of its next."""
+    second_ns: int
+    """From the start of the left ear's slot to that of the right ear's."""
 
     def next_ns(self, ear: int, now_ns: int) -> int:
         """The ear's first slot that begins at `now_ns` or later."""
@@ -69,17 +78,27 @@ Booked = dict[tuple[int, int], int]
 class Air:
     """A link that may send whenever its medium is free."""
 
-    payloads: Payloads  # the largest ones
-    offered_kbps: tuple[float, ...]  # by medium: what the ears want to send, without repeats
-    rate_kbps: tuple[float, ...]  # by medium: what it can carry, counted alike
-    shared: bool = True  # one medium for both directions
-    collides: bool = False  # two media that disturb each other: what overlaps is lost
-    streaming: bool = True  # pieces of a hop may leave while it is being captured
-    attempts: int = 1  # of each piece
-    pause_ns: int = 0  # before a piece is sent again
-    latency_ns: int = 0  # from the last bit sent to its delivery
+    payloads: Payloads
+    """The largest payloads of both ears."""
+    offered_kbps: tuple[float, ...]
+    """Per medium: the rate that the ears want to send, without repeats."""
+    rate_kbps: tuple[float, ...]
+    """Per medium: the rate that it can carry, counted the same way."""
+    shared: bool = True
+    """Both directions share one medium."""
+    collides: bool = False
+    """There are two media that disturb each other: packets that overlap are lost."""
+    streaming: bool = True
+    """Pieces of a hop may leave while the hop is being captured."""
+    attempts: int = 1
+    """Transmissions of each piece at most."""
+    pause_ns: int = 0
+    """Time before a piece is sent again."""
+    latency_ns: int = 0
+    """From the last bit sent to its delivery."""
     jitter_ns: int = 0
-    slots: Slots | None = None  # None: whenever the medium is free
+    slots: Slots | None = None
+    """None: an ear sends whenever the medium is free."""
     opens_ns: int = (
         0  # 0, or a sleeping medium wakes at multiples of this, and works till all is sent
     )
