@@ -16,12 +16,24 @@ import numpy as np
 from numpy import ndarray
 from pydantic import Field, model_validator
 
-from hasim.acoustics import head, measured_response, rigid_sphere, rir_builder, room, sofa, sources
+from hasim.acoustics import (
+    audio_file,
+    head,
+    measured_response,
+    rigid_sphere,
+    rir_builder,
+    room,
+    sofa,
+    sources,
+)
 from hasim.acoustics.head import HeadSpec, SofaHead, SphereHead
 from hasim.acoustics.room import Response, RoomSpec
 from hasim.acoustics.sources import BundledSource, SourceSpec
 from hasim.config.disk_cache import fetch, file_hash
 from hasim.config.spec import Spec
+
+RESPONSE_MODULES = (audio_file, head, rigid_sphere, rir_builder, room, sofa)
+"""The code that computes a response of a room or of a free field."""
 
 
 class PlacedSource(Spec):
@@ -265,12 +277,9 @@ def _responses(
 
 @cache
 def _made_by() -> list[str]:
-    """What computes responses: whoever changes it gets new ones, with no number to remember."""
+    """The code that computes responses, as hashes and versions."""
     libraries = [f"{name} {version(name)}" for name in ("numpy", "scipy", "pyroomacoustics")]
-    return libraries + [
-        file_hash(Path(str(station.__file__)))
-        for station in (head, rigid_sphere, room, sofa, rir_builder)
-    ]
+    return libraries + [file_hash(Path(str(module.__file__))) for module in RESPONSE_MODULES]
 
 
 def _convolved(dry: ndarray, response: Response) -> Image:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy import ndarray
@@ -17,6 +18,7 @@ from numpy import ndarray
 from hasim.config.ears import EARS
 from hasim.config.subprocess_worker import ProcessDied, TimeLimit, call_in_subprocess
 from hasim.metrics.decomposition import silent_signal
+from hasim.metrics.remembered import remembered
 from hasim.metrics.signals import Score, Scores, Signals, Unscored
 
 RATE_HZ = 16_000
@@ -55,7 +57,11 @@ def pesq(
     limit_s = SPARE_S + references.shape[-1] / RATE_HZ
     for reference, estimate in zip(references, estimates, strict=True):
         try:
-            number = call_in_subprocess(score, reference, estimate, limit_s=limit_s)
+            number = remembered(
+                f"{score.__module__}.{score.__qualname__}",
+                (reference, estimate),
+                partial(call_in_subprocess, score, reference, estimate, limit_s=limit_s),
+            )
         except (ProcessDied, TimeLimit, ModuleNotFoundError, OSError) as error:
             missing = len(references) - len(scores)
             return scores + [Unscored(f"the PESQ process {_reason(error, limit_s)}")] * missing

@@ -8,6 +8,7 @@ import numpy as np
 from numpy import ndarray
 
 from hasim.metrics.decomposition import silent_signal
+from hasim.metrics.remembered import remembered
 from hasim.metrics.signals import Scores, Signals, Unscored, by_ear
 
 
@@ -20,13 +21,22 @@ def stoi(
     are taken out. Sources: Taal et al., IEEE TASLP 19(7), 2011; Jensen and Taal, IEEE/ACM TASLP
     24(11), 2016.
     """
-    import pystoi
-
     if silent := silent_signal(target, estimate):
         return silent
     # 30 frames of 256 samples every 128 at 10 kHz.
     if len(target) < 0.4 * sample_rate_hz:
         return Unscored(f"too short: {len(target) / sample_rate_hz:.3g} s of sound, 0.4 s needed")
+    name = f"stoi {sample_rate_hz} {extended}"
+    return remembered(
+        name, (target, estimate), lambda: _of_library(target, estimate, sample_rate_hz, extended)
+    )
+
+
+def _of_library(
+    target: ndarray, estimate: ndarray, sample_rate_hz: int, extended: bool
+) -> float | Unscored:
+    import pystoi
+
     # pystoi's ESTOI adds noise of 1e-16 from numpy's global generator: without a seed the last
     # digits of the score would differ from run to run.
     state = np.random.get_state()  # noqa: NPY002

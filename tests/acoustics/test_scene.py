@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import soundfile
 from numpy import ndarray
 
+from hasim.acoustics import scene as scenes
 from hasim.acoustics.head import FreeFieldHead, SofaHead, SphereHead
 from hasim.acoustics.room import RoomSpec
 from hasim.acoustics.scene import BlockedSpec, MismatchSpec, PlacedSource, Scene, SceneSpec, render
@@ -296,3 +298,14 @@ def test_blocked_microphone_hears_less_from_then_on(folder: Path) -> None:
     np.testing.assert_allclose(closed.noises[0].full, opened.noises[0].full * gain, rtol=1e-12)
     np.testing.assert_array_equal(closed.sensor_noise, opened.sensor_noise)
     assert closed.snr_db == opened.snr_db  # at the front
+
+
+def test_the_key_of_a_response_names_all_code_that_computes_it():
+    """Modules of `acoustics` that those modules import, at any depth, are among them."""
+    named = {module.__name__ for module in scenes.RESPONSE_MODULES}
+    for module in scenes.RESPONSE_MODULES:
+        for node in ast.walk(ast.parse(Path(module.__file__).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "hasim.acoustics":
+                assert {f"hasim.acoustics.{alias.name}" for alias in node.names} <= named
+            elif isinstance(node, ast.ImportFrom) and (node.module or "")[:15] == "hasim.acoustics":
+                assert node.module in named

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,15 +14,19 @@ import pytest
 from hasim.acoustics.sources import FileSource, SpeechShapedNoise
 from hasim.config.diagnostics import ScenarioError
 from hasim.config.spec import InputError
-from hasim.networks.compact_mn_dnn import CompactMnDnn
+from hasim.networks.compact_mn_dnn import CompactMnDnn, CompactMnDnnSpec
 from hasim.networks.mn_dnn import MnDnn
 from hasim.networks.precision import QuantisationSpec
 from hasim.networks.quantization.network import quantised
 from hasim.networks.weights_file import save
 from hasim.reporting import evaluation_tables
-from hasim.studies import evaluate, evaluation_scenes
+from hasim.studies import evaluate, evaluation_scenes, run_cache
+from hasim.studies.case import OutdatedRows
 from hasim.studies.evaluate import Contestant, contestants, judged
 from hasim.studies.result_row import ResultRow
+from tests.experiment.test_plugins import install
+
+ROOT = Path(__file__).parents[2]
 
 # --- the test set ---------------------------------------------------------------------------------
 
@@ -222,3 +230,117 @@ def test_one_scene_has_means_and_no_intervals() -> None:
     shown = [evaluation_tables.outputs(told), evaluation_tables.differences(told)]
     for _, lines in (*shown, evaluation_tables.shares(told)):
         assert not any("[" in cell for line in lines for cell in line)
+
+
+# --- named variants -------------------------------------------------------------------------------
+
+
+def test_a_name_is_looked_up_and_never_taken_apart(tmp_path) -> None:
+    quantised_one = contestants(["mn_tango_g2_w8a8"])[1]
+    assert quantised_one.settings["algorithm.kind"] == "mn_tango"
+    assert quantised_one.settings["algorithm.groups"] == 2
+    assert quantised_one.settings["algorithm.weights"].endswith("mn_tango_g2_w8a8")
+    bits = [quantised_one.settings[f"algorithm.precision.{k}"] for k in ("weights", "activations")]
+    assert bits == [8, 8]
+    assert contestants(["passthrough"]) == [
+        Contestant("passthrough", "oracle", {"algorithm.kind": "passthrough"})
+    ]
+    for name, advice in (
+        ("mn_tango_g3", "did you mean 'mn_tango_g"),
+        ("mn_tang", "did you mean 'mn_tango'"),
+        ("mn_tango_g2_w8a8_", "did you mean 'mn_tango_g2_w8a8'"),
+        ("quite_another", "known: "),
+    ):
+        with pytest.raises(ScenarioError, match=rf"unknown algorithm \(got '{name}'\).*{advice}"):
+            contestants([name])
+
+
+def test_weights_of_a_name_of_ones_own_say_in_their_cards_what_they_are(tmp_path) -> None:
+    mine = quantised(CompactMnDnn(CompactMnDnnSpec(groups=4)), QuantisationSpec(weights=3))
+    card = {"recipe": {"algorithm": "mn_tango"}}
+    save(mine, tmp_path / "my_trial" / "mn_dnn.safetensors", card)
+    oracle, trained = contestants(["my_trial"], "trained", tmp_path)
+    assert oracle.settings == {"algorithm.kind": "mn_tango", "algorithm.groups": 4}
+    assert trained.settings["algorithm.precision.weights"] == 3
+    save(mine, tmp_path / "nameless" / "mn_dnn.safetensors")
+    with pytest.raises(ScenarioError, match="unknown algorithm"):
+        contestants(["nameless"], "trained", tmp_path)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "mn_dnn.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="not a safetensors file"):
+        contestants(["broken"], "trained", tmp_path)
+
+
+# --- sharing --------------------------------------------------------------------------------------
+
+
+def test_scenes_and_timelines_are_shared_and_stages_stand_in_the_order_of_the_path(
+    tmp_path, monkeypatch
+) -> None:
+    asked = {"render_scene": 0, "play_time": 0}
+    for name in asked:
+        honest = getattr(run_cache, name)
+
+        def counting(scenario, name=name, honest=honest):
+            asked[name] += 1
+            return honest(scenario)
+
+        monkeypatch.setattr(run_cache, name, counting)
+    compared = contestants(["tango", "inverted_dagger", "local", "passthrough"], "oracle")
+    where = {"settings": FAST, "cache_folder": tmp_path / "cache"}
+    _, found = evaluate.evaluate(tiny(2), compared, tmp_path / "a", **where)
+    # 2 scenes; passthrough and local have programs of their own, as the others have.
+    assert asked == {"render_scene": 2, "play_time": 4 * 2}
+    steps = {
+        one.algorithm: list(
+            dict.fromkeys(r["step"] for r in found["scores"] if r["algorithm"] == one.algorithm)
+        )
+        for one in compared
+    }
+    assert steps == {
+        "tango": ["sn_dnn", "filter_1", "received_z", "mn_dnn", "output"],
+        "inverted_dagger": [
+            *("received", "mn_dnn", "filter_1", "received_z", "sn_dnn", "output"),
+        ],
+        "local": ["sn_dnn", "output"],
+        "passthrough": ["output"],
+    }
+
+
+def test_rows_of_other_code_are_named_and_computed_again(tmp_path, monkeypatch) -> None:
+    from hasim.experiment import identity as identities
+
+    compared = contestants(["local"], "oracle")
+    where = {"settings": FAST, "cache_folder": tmp_path / "cache"}
+    evaluate.evaluate(tiny(1), compared, tmp_path / "a", **where)
+    honest = identities.part_hash
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            identities, "part_hash", lambda part: "other" if part == "dsp" else honest(part)
+        )
+        identities.code_hash.cache_clear()
+        with pytest.warns(OutdatedRows, match="1 row was made by other code"):
+            tally, _ = evaluate.evaluate(tiny(1), compared, tmp_path / "a", **where)
+    identities.code_hash.cache_clear()
+    assert (tally.stored, tally.cached, tally.computed) == (0, 0, 1)
+
+
+def test_the_projects_own_plug_in_has_its_stage(tmp_path) -> None:
+    """Its one tap, `partner`, is not its output."""
+    source = (ROOT / "examples" / "plug_in" / "front_sum.py").read_text()
+    install(tmp_path, "front_sum", source, "front_sum = front_sum:FrontSum")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    command = [sys.executable, "-m", "hasim", "evaluate", "--algorithms", "front_sum"]
+    command += ["--masks", "oracle", "--n", "1", "--duration-s", "1", "--jobs", "1", "--quiet"]
+    command += ["--set", "metrics=[si_sdr]", "--out", "out", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    scores = json.loads(done.stdout)["scores"]
+    assert [r["step"] for r in scores if r["metric"] == "si_sdr_db" and r["ear"] == "left"] == [
+        *("noisy", "partner", "output")
+    ]
+    assert "partner.si_sdr_db_left" in (tmp_path / "out" / "results.csv").read_text()
