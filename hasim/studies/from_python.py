@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+from hasim.config.files import write_whole
 from hasim.config.paths import rooted
 from hasim.config.spec import InputError
 from hasim.config.yaml_reader import Place, node_of
@@ -141,5 +142,5 @@ def _as_file(scenario: str | Path | Mapping[str, Any] | Scenario) -> Iterator[Pa
     resolved = from_mapping(scenario) if isinstance(scenario, Mapping) else scenario
     with TemporaryDirectory() as folder:
         file = Path(folder) / "scenario.yaml"
-        file.write_text(dump(rooted(resolved, Path.cwd(), node_of({}, Place()))), encoding="utf-8")
+        write_whole(file, dump(rooted(resolved, Path.cwd(), node_of({}, Place()))).encode())
         yield file
