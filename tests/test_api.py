@@ -201,11 +201,12 @@ def test_arrays_of_public_records_have_their_axes_written():
         if not dataclasses.is_dataclass(public):
             continue
         source = inspect.getsource(public)
+        if re.search(r"each \([a-z, ]+\)", public.__doc__ or ""):
+            continue
         for field in dataclasses.fields(public):
-            if "ndarray" in str(field.type):
-                text = re.search(
-                    rf"^    {field.name}: [^\n]*\n    \"\"\"([^\"]+)", source, re.MULTILINE
-                )
+            if "ndarray" in str(field.type) and "Callable" not in str(field.type):
+                pattern = rf'^    {field.name}: [^\n]*\n    """(.+?)"""'
+                text = re.search(pattern, source, re.MULTILINE | re.DOTALL)
                 if text is None or not re.search(r"\([a-z, |.0-9]+\)|record", text[1]):
                     missing.append(f"{name}.{field.name}")
     assert missing == []

@@ -41,7 +41,7 @@ class RunResult:
     timeline: Timeline
     """When each frame was computed, sent and received, in integer nanoseconds."""
     audio: dict[str, ndarray]
-    """"noisy", "enhanced" and "target" -> (ear, sample), time-aligned; 1 is full scale."""
+    """Signal ("noisy", "enhanced", "target") -> (ear, sample), time-aligned; 1 is full scale."""
     scene: Scene | None
     """The signals at the microphones; None where the result was loaded."""
     masks: dict[str, ndarray] | None
@@ -49,7 +49,7 @@ class RunResult:
     versions: dict[str, str]
     """Package -> version."""
     hashes: dict[str, str]
-    """"scenario" (with hasim's version), "scene", "timeline" and "audio" -> hexadecimal digest."""
+    """Of "scenario" (with hasim's version), "scene", "timeline", "audio" -> hexadecimal digest."""
     latency: Latency | None = None
     """The parts of every frame's latency, (ear, frame) in nanoseconds."""
     folder: Path | None = None
