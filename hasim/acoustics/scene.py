@@ -252,7 +252,8 @@ def _responses(
     prepared = cache(lambda: head.prepare(spec.head, sample_rate_hz))
     head_key = spec.head.model_dump(mode="json")
     if isinstance(spec.head, SofaHead):
-        head_key["path"] = file_hash(spec.head.path)  # a file is what it contains
+        # a file is what it contains
+        head_key["path"] = file_hash(spec.head.path)
 
     def response(source: PlacedSource) -> Response:
         if source.response is not None:
@@ -368,8 +369,8 @@ def _turned(signal: ndarray, factor: ndarray) -> ndarray:
     from scipy.fft import irfft, rfft
 
     samples = signal.shape[-1]
+    # Zeros keep the end from turning into the beginning.
     spectrum = rfft(signal, 2 * samples)
-    """Zeros keep the end from turning into the beginning."""
     inner = spectrum[..., 1:-1] * factor
     ends = spectrum[..., [0, -1]] * factor.real
     turned = np.concatenate([ends[..., :1], inner, ends[..., 1:]], axis=-1)

@@ -121,7 +121,8 @@ def _locate(error: Any, root: YamlNode, shape: Shape) -> tuple[tuple[str, ...], 
             shape = kinds[part]
         elif (child := shape.child(part)) is not None:
             if kind == "missing" and isinstance(part, int) and depth == len(error["loc"]):
-                break  # a list that is too short: the list is wrong, not an entry
+                # a list that is too short: the list is wrong, not an entry
+                break
             shape = child
             path.append(str(part))
         elif kind == "extra_forbidden":
@@ -180,7 +181,8 @@ def _problem(path: tuple[str, ...], found: list[tuple[Any, Shape]], root: YamlNo
         wanted = _either(map(repr, choices))
     wrong = "too few entries" if kind == "missing" else _WRONG.get(kind, _uncapitalised(error))
     if len(found) > 1 or (kind == "model_type" and len(shape.alternatives()) > 1):
-        wrong = "not allowed"  # a word, a number, a mapping: it is none of what it may be
+        # a word, a number, a mapping: it is none of what it may be
+        wrong = "not allowed"
     right = "; ".join(part for part in (f"must be {wanted}", advice) if part)
     return Problem(node.place, key, wrong, node.printed(), right)
 

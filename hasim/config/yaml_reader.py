@@ -118,10 +118,12 @@ def read(text: str, file: str, with_lines: bool = True) -> Document:
         context = f" {error.context}" if error.context else ""
         wrong = f"not valid YAML: {error.problem}{context}"
         return Document(None, [*reader.problems, Problem(place, "", wrong)], [])
-    except YAMLError as error:  # characters that YAML does not allow
+    # characters that YAML does not allow
+    except YAMLError as error:
         wrong = f"not valid YAML: {str(error).splitlines()[0]}"
         return Document(None, [*reader.problems, Problem(Place(file), "", wrong)], [])
-    except (OverflowError, ValueError):  # ruamel.yaml takes "\\U00110000" to be a character
+    # ruamel.yaml takes "\\U00110000" to be a character
+    except (OverflowError, ValueError):
         wrong = "not valid YAML: an escape that stands for no character"
         return Document(None, [*reader.problems, Problem(Place(file), "", wrong)], [])
     return Document(root, reader.problems, reader.warnings)
@@ -183,7 +185,8 @@ def node_of(value: Any, place: Place, level: int = 1) -> YamlNode:
         return YamlNode([node_of(item, place, level + 1) for item in value], place)
     if hasattr(value, "model_dump"):
         return node_of(value.model_dump(mode="json"), place, level)
-    if hasattr(value, "tolist"):  # NumPy numbers and arrays
+    # NumPy numbers and arrays
+    if hasattr(value, "tolist"):
         return node_of(value.tolist(), place, level)
     if hasattr(value, "__fspath__"):
         return YamlNode(str(value), place)
@@ -297,7 +300,8 @@ class _Reader:
     def _scalar(self, event: Any) -> YamlNode:
         place = self._place(event)
         self._check_text(event)
-        if event.style:  # quoted, or a block of text
+        # quoted, or a block of text
+        if event.style:
             return YamlNode(event.value, place)
         value = _resolved(event.value)
         if re.fullmatch(r"[-+]?0[0-7]+", event.value) and int(event.value, 8) != value:
@@ -348,7 +352,8 @@ def _resolved(text: str) -> str | int | float | bool | None:
     if re.fullmatch(r"0x[0-9a-fA-F]+", text):
         return int(text[2:], 16)
     if re.fullmatch(r"[-+]?[0-9]+", text):
-        return int(text) if len(text) < 400 else float(text)  # Python refuses endless ints
+        # Python refuses endless ints
+        return int(text) if len(text) < 400 else float(text)
     if re.fullmatch(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", text):
         return float(text)
     if re.fullmatch(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", text):

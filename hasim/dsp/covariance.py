@@ -54,18 +54,23 @@ def recursive(
     channels (ear, channel, bin, frame), mask (ear, bin, frame).
     """
     weighted = _weighted_outer(
-        channels, mask, mask_power
-    )  # (kind, channel, channel, ear, frame, bin)
+        channels,
+        mask,
+        mask_power,
+        # (kind, channel, channel, ear, frame, bin)
+    )
     if start is None:
         state = np.zeros((*weighted.shape[:4], weighted.shape[5]), dtype=complex)
     else:
         state = np.stack([np.moveaxis(matrix, (2, 3), (0, 1)) for matrix in start])
-    keep = np.where(update, forgetting, 1.0)  # (ear, frame)
+    # (ear, frame)
+    keep = np.where(update, forgetting, 1.0)
     weighted *= np.where(update, 1.0 - forgetting, 0.0)[:, :, None]
     for frame in range(channels.shape[-1]):
         state = keep[:, frame, None] * state + weighted[..., frame, :]
         weighted[..., frame, :] = (
-            state  # the outer products are used up: keep the result in their place
+            # the outer products are used up: keep the result in their place
+            state
         )
     speech, noise = (np.moveaxis(matrix, (0, 1), (3, 4)) for matrix in weighted)
     return speech, noise

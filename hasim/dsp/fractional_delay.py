@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy import ndarray
 
-TAPS = 32  # of the interpolation, whose window is as long
+# of the interpolation, whose window is as long
+TAPS = 32
 
 
 def delayed(hops: ndarray, skew: ndarray) -> ndarray:
@@ -15,14 +16,16 @@ def delayed(hops: ndarray, skew: ndarray) -> ndarray:
     """
     frames, hop = hops.shape[-2:]
     way = np.arange(hop) / hop
-    lag = skew[..., :1] + way * (skew[..., 1:] - skew[..., :1])  # (ear, frame, sample)
+    # (ear, frame, sample)
+    lag = skew[..., :1] + way * (skew[..., 1:] - skew[..., :1])
     lag = np.broadcast_to(lag, (len(hops), frames, hop)).reshape(len(hops), -1)
     result = np.zeros((*hops.shape[:2], frames * hop))
     reach = int(np.ceil(np.abs(lag).max())) + TAPS // 2
     padded = np.pad(hops.reshape(*hops.shape[:2], -1), ((0, 0), (0, 0), (reach, reach)))
     for ear in range(len(hops)):
         whole = np.round(lag[ear]).astype(int)
-        rest = lag[ear] - whole  # at most half a sample
+        # at most half a sample
+        rest = lag[ear] - whole
         first = np.arange(frames * hop) - whole + reach
         for tap in range(1 - TAPS // 2, TAPS // 2):
             distance = tap + rest

@@ -96,12 +96,14 @@ def synthesise(spectra: ndarray, front_end: FrontEndSpec, samples: int) -> ndarr
     pieces = np.fft.irfft(np.swapaxes(spectra, -1, -2), n=window, axis=-1)
     pieces = pieces[..., window - synthesis :] * synthesis_window(front_end)
     overlaps = synthesis // hop
-    hops = pieces.reshape(*pieces.shape[:-1], overlaps, hop)  # (..., frame, overlap, hop)
+    # (..., frame, overlap, hop)
+    hops = pieces.reshape(*pieces.shape[:-1], overlaps, hop)
     summed = np.zeros((*pieces.shape[:-2], frames + overlaps - 1, hop))
     for overlap in range(overlaps):
         summed[..., overlap : overlap + frames, :] += hops[..., overlap, :]
     waveform = summed.reshape(*summed.shape[:-2], -1)
-    start = synthesis - hop  # frame 0 begins this long before sample 0
+    # frame 0 begins this long before sample 0
+    start = synthesis - hop
     return waveform[..., start : start + samples]
 
 

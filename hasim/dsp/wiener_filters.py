@@ -23,10 +23,12 @@ from numpy import ndarray
 FilterName = Literal["gevd", "sdw_mwf", "rank1_mwf", "mvdr"]
 
 RELATIVE_LOADING = (
-    1e-6  # of the mean diagonal entry: far below what two close microphones leave in R_n
+    # of the mean diagonal entry: far below what two close microphones leave in R_n
+    1e-6
 )
 ABSOLUTE_LOADING = (
-    1e-14  # power of a bin far below any sensor's noise: keeps digital silence solvable
+    # power of a bin far below any sensor's noise: keeps digital silence solvable
+    1e-14
 )
 
 
@@ -44,7 +46,8 @@ def weights(
     ratio = np.linalg.solve(noise, speech)
     trace = np.trace(ratio, axis1=-2, axis2=-1).real[..., None]
     denominator = trace + (0.0 if name == "mvdr" else mu)
-    safe = np.where(denominator > 1e-10, denominator, 1.0)  # no speech seen yet: pass nothing
+    # no speech seen yet: pass nothing
+    safe = np.where(denominator > 1e-10, denominator, 1.0)
     return np.where(denominator > 1e-10, ratio[..., 0] / safe, 0.0)
 
 
@@ -65,7 +68,8 @@ def loaded(noise: ndarray) -> ndarray:
     loading = RELATIVE_LOADING / size * trace + ABSOLUTE_LOADING
     result = noise.copy(
         order="K"
-    )  # keeps the memory layout: channels first where covariance.py made it
+        # keeps the memory layout: channels first where covariance.py made it
+    )
     for channel in range(size):
         result[..., channel, channel] += loading
     return result
@@ -99,8 +103,10 @@ def _gevd(speech: ndarray, noise: ndarray, mu: float, rank: int) -> ndarray:
     """Any rank and size, through the whitened eigenvalue problem L^-1 R_s L^-H u = l u, R_n = L
     L^H."""
     lower = np.linalg.cholesky(noise)
-    half = np.linalg.solve(lower, speech)  # L^-1 R_s
-    whitened = np.linalg.solve(lower, np.swapaxes(half.conj(), -1, -2))  # L^-1 R_s L^-H
+    # L^-1 R_s
+    half = np.linalg.solve(lower, speech)
+    # L^-1 R_s L^-H
+    whitened = np.linalg.solve(lower, np.swapaxes(half.conj(), -1, -2))
     values, vectors = np.linalg.eigh((whitened + np.swapaxes(whitened.conj(), -1, -2)) / 2)
     values, vectors = np.maximum(values[..., -rank:], 0.0), vectors[..., -rank:]
     gain = np.divide(values, values + mu, out=np.zeros_like(values), where=values > 0)
@@ -128,7 +134,8 @@ def _gevd_rank_1(speech: ndarray, noise: ndarray, mu: float) -> ndarray:
     # u^H L^H e: the first row of L has only its diagonal entry.
     vector = [entry * (gain * lower[0][0] * vector[0].conj()) for entry in vector]
     solution = [vector[-1] / lower[-1][-1]]
-    for i in range(size - 2, -1, -1):  # L^H w = vector, from the last channel up
+    # L^H w = vector, from the last channel up
+    for i in range(size - 2, -1, -1):
         known = sum(lower[i + 1 + k][i].conj() * x for k, x in enumerate(solution))
         solution.insert(0, (vector[i] - known) / lower[i][i])
     return np.stack(solution, axis=-1)
@@ -136,7 +143,8 @@ def _gevd_rank_1(speech: ndarray, noise: ndarray, mu: float) -> ndarray:
 
 Entries = list[
     list[ndarray]
-]  # a matrix as rows of arrays, one number of every matrix of the batch each
+    # a matrix as rows of arrays, one number of every matrix of the batch each
+]
 
 
 def _cholesky(matrix: Entries) -> Entries:
@@ -154,13 +162,15 @@ def _cholesky(matrix: Entries) -> Entries:
 def _whiten(lower: Entries, matrix: Entries) -> Entries:
     """Lower triangle of L^-1 R L^-H."""
     size = len(matrix)
-    half = [list(row) for row in matrix]  # L^-1 R, column by column
+    # L^-1 R, column by column
+    half = [list(row) for row in matrix]
     for column in range(size):
         for i in range(size):
             known = sum(lower[i][k] * half[k][column] for k in range(i))
             half[i][column] = (half[i][column] - known) / lower[i][i]
     result: Entries = [[] for _ in matrix]
-    for i in range(size):  # row i of (L^-1 R) L^-H, entries up to the diagonal
+    # row i of (L^-1 R) L^-H, entries up to the diagonal
+    for i in range(size):
         for j in range(i + 1):
             known = sum(result[i][k] * lower[j][k].conj() for k in range(j))
             result[i].append((half[i][j] - known) / lower[j][j])
@@ -175,7 +185,8 @@ def _principal(matrix: Entries) -> tuple[ndarray, list[ndarray]]:
     if size == 1:
         return matrix[0][0], [np.ones_like(matrix[0][0], dtype=complex)]
     value, vector, clear = (_principal_2 if size == 2 else _principal_3)(matrix)
-    if not clear.all():  # the two largest eigenvalues nearly coincide: leave those bins to LAPACK
+    # the two largest eigenvalues nearly coincide: leave those bins to LAPACK
+    if not clear.all():
         batch = np.empty((int((~clear).sum()), size, size), dtype=complex)
         for i in range(size):
             for j in range(i + 1):
@@ -206,7 +217,8 @@ def _principal_2(matrix: Entries) -> tuple[ndarray, list[ndarray], ndarray]:
 def _principal_3(matrix: Entries) -> tuple[ndarray, list[ndarray], ndarray]:
     (a,), (b, d), (c, e, f) = matrix
     mean = (a + d + f) / 3
-    a, d, f = a - mean, d - mean, f - mean  # traceless: the eigenvalues are 2 p cos(...)
+    # traceless: the eigenvalues are 2 p cos(...)
+    a, d, f = a - mean, d - mean, f - mean
     bb, cc, ee = _power(b), _power(c), _power(e)
     p = np.sqrt((a * a + d * d + f * f + 2 * (bb + cc + ee)) / 6)
     safe_p = np.where(p > 0, p, 1.0)

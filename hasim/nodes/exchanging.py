@@ -201,6 +201,7 @@ class ExchangingNode(MaskDrivenNode):
         """
         weights = self.solved(speech, noise)
         total = wiener_filters.loaded(speech + noise)
-        to_local = np.linalg.solve(total[..., :MICS, :MICS], total[..., :MICS, MICS:])  # P^H
+        # P^H
+        to_local = np.linalg.solve(total[..., :MICS, :MICS], total[..., :MICS, MICS:])
         local = weights[..., :MICS] + np.einsum("...lr,...r->...l", to_local, weights[..., MICS:])
         return np.concatenate([weights, local, np.zeros_like(weights[..., MICS:])], axis=-1)

@@ -1,4 +1,4 @@
-"""How long to wait for the partner, found by playing time with the slowest link."""
+"""How long to wait for the partner, found by simulating the slowest link."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def play(
     waits_ns: WaitTimes | None,
     delay_ns: int | None = None,
 ) -> tuple[tuple[Processor, Processor], Radio]:
-    """One run, from silence to silence."""
+    """Simulate one run to its end: both processors and the radio, with their records."""
     from simpy import Environment, Interrupt
 
     env = Environment()
@@ -38,15 +38,16 @@ def play(
 
 
 def playout_ns(schedule: Schedule, playout: PlayoutSpec) -> tuple[WaitTimes, int]:
-    """(waits, delay) as configured; `auto` is found by playing without luck.
+    """Wait times and playout delay; `auto` is found by trial runs without random losses.
 
-    A link that loses nothing shows how long each ear has to wait for each channel: once prompt, and
-    once as slow as its jitter and attempts allow. A link that loses everything shows the frame that
-    waits longest, and with that the delay. Frames queue in all of them, because a skipped frame has
-    no time.
+    A link that loses nothing shows how long each ear has to wait for each channel: once with every
+    packet prompt, and once as late as jitter and repeats allow. A link that loses everything shows
+    how late the frame is that waits longest, which is the delay. Frames queue in all trial runs,
+    because a skipped frame has no finishing time.
 
-    Where a core or a medium has more to do than time, the backlog grows and no finite time is
-    enough: then the first frame's own figures are taken, so that the later ones show as missed.
+    Where a core or a medium is asked for more than all of its time, the backlog grows and no finite
+    wait is enough: then the first frame's figures are taken, and the later frames miss their
+    deadline.
     """
     waits_ns = None if playout.wait_ms == "auto" else schedule.waits(round(playout.wait_ms * 1e6))
     if waits_ns is not None and playout.delay_ms != "auto":
@@ -54,28 +55,29 @@ def playout_ns(schedule: Schedule, playout: PlayoutSpec) -> tuple[WaitTimes, int
     realisations = [slowest_realisation(schedule.air)]
     if schedule.air.jitter_ns > 0 or schedule.air.attempts > 1:
         realisations.append(prompt())
-    rehearsals = [_rehearse(schedule, realisation, waits_ns) for realisation in realisations]
+    trials = [_trial(schedule, realisation, waits_ns) for realisation in realisations]
     if waits_ns is None:
-        waits_ns = np.max([needed_ns for needed_ns, _ in rehearsals], axis=0).tolist()
+        waits_ns = np.max([needed_ns for needed_ns, _ in trials], axis=0).tolist()
     if playout.delay_ms != "auto":
         return waits_ns, round(playout.delay_ms * 1e6)
-    rehearsals.append(_rehearse(schedule, nothing_arrives(), waits_ns))
-    return waits_ns, max(slowest_ns for _, slowest_ns in rehearsals)
+    trials.append(_trial(schedule, nothing_arrives(), waits_ns))
+    return waits_ns, max(slowest_ns for _, slowest_ns in trials)
 
 
-def _rehearse(
+def _trial(
     schedule: Schedule, realisation: ChannelRealisation, waits_ns: WaitTimes | None
 ) -> tuple[WaitTimes, int]:
-    """(waits, delay) that the slowest frames of a run without luck need.
+    """Wait times and playout delay that the slowest frames of a run without random losses need.
 
     A short run is enough if it ends in a pattern that repeats, as nearly all do.
     """
-    untroubled = {"overload": "queue", "reboot": None}
-    patient = [device.model_copy(update=untroubled) for device in schedule.devices]
+    # Frames queue, and nothing fails.
+    changes = {"overload": "queue", "reboot": None}
+    left, right = (device.model_copy(update=changes) for device in schedule.devices)
     short = 64 + 4 * schedule.period
     for frames in sorted({min(short, schedule.frames), schedule.frames}):
         trial = make_schedule(
-            schedule.programs, frames, schedule.hop_ns, (patient[0], patient[1]), schedule.link
+            schedule.programs, frames, schedule.hop_ns, (left, right), schedule.link
         )
         ears, radio = play(trial, realisation, waits_ns)
         finished_ns = np.array([ear.finished_ns for ear in ears])
@@ -99,11 +101,11 @@ def _rehearse(
 
 
 def _settled(trial: Schedule, ears: tuple[Processor, Processor], radio: Radio) -> int:
-    """How many frames show all that a longer run would; 0 if this run does not prove it.
+    """How many frames show all that a longer run would show; 0 if this run does not prove it.
 
     The state at a frame's release is what the frames before it have in flight. If the times of the
-    last frames, as many as may be in flight and a multiple of the programs' period, equal those of
-    as many before them, then the state repeats, and with it everything that follows.
+    last frames (as many as may be in flight, rounded up to the programs' period) equal those of the
+    same number before them, the state repeats, and with it everything that follows.
     """
     pieces = max((len(pieces) for ear in trial.air.payloads for pieces in ear), default=1)
     on_air_ns = np.zeros((len(trial.channels), 2, pieces, trial.frames), dtype=np.int64)
@@ -117,7 +119,8 @@ def _settled(trial: Schedule, ears: tuple[Processor, Processor], radio: Radio) -
     in_flight = int(times_ns.max()) // trial.hop_ns + 2
     span = trial.period * -(-in_flight // trial.period)
     lags = [trial.lag_frames(channel) for channel in range(len(trial.channels))]
-    last = trial.frames - in_flight - max([0, *lags])  # later ones may feel that the run ends
+    # Later frames may be affected by the end of the run.
+    last = trial.frames - in_flight - max([0, *lags])
     if last < 2 * span:
         return 0
     repeats = np.array_equal(

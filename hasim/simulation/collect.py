@@ -1,4 +1,4 @@
-"""From what was played to the arrays of a Timeline."""
+"""From the records of a simulation to the arrays of a Timeline."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def timeline(
     delay_ns: int,
     skew_samples: ndarray,
 ) -> Timeline:
-    """What came of a finished run."""
+    """The timeline of a finished run."""
     released_ns = np.tile(schedule.needed_ns(), (2, 1))
     servers: dict[str, WorkLog] = {
         f"{resource}_{name}": core
@@ -69,12 +69,13 @@ def timeline(
 
 
 def _clock(device: DeviceSpec) -> float:
-    assert device.clock != "auto"  # a schedule has settled it
+    # `make_schedule` has replaced `auto`.
+    assert device.clock != "auto"
     return device.clock
 
 
 def _busy_ns(ear: Processor) -> int:
-    """Time in which the core or the accelerator did something, interrupts included."""
+    """Time in which the core or the accelerator was busy, interrupts included."""
     began = [began_ns for core in ear.cores.values() for began_ns in core.began_ns]
     work = [work_ns for core in ear.cores.values() for work_ns in core.work_ns]
     busy_ns, until_ns = 0, 0
@@ -87,7 +88,7 @@ def _busy_ns(ear: Processor) -> int:
 
 
 def _airtime_ns(schedule: Schedule, radio: Radio) -> int:
-    """Time the air is taken: slots are of one air, full duplex are two."""
+    """Time in which the medium is occupied: slots share one medium, full duplex has two."""
     left, right = (medium.busy_ns for medium in radio.media)
     return left + right if schedule.air.slots else max(left, right)
 
@@ -109,7 +110,7 @@ def _deliveries(
 
 
 def _steps(schedule: Schedule, ears: tuple[Processor, Processor]) -> ndarray:
-    """Records of all Computes that had something to do, by start and ear."""
+    """Records of all Computes that took time, by start and ear."""
     names = [
         step.name
         for ear in schedule.segments
@@ -124,10 +125,12 @@ def _steps(schedule: Schedule, ears: tuple[Processor, Processor]) -> ndarray:
         ("end_ns", np.int64),
     ]
     parts = [np.empty(0, dtype=fields)]
-    for ear, player in enumerate(ears):
-        modes = np.array(player.mode)
+    for ear, processor in enumerate(ears):
+        modes = np.array(processor.mode)
         for mode, segments in schedule.segments[ear].items():
-            for station, (segment, began) in enumerate(zip(segments, player.began_ns, strict=True)):
+            for stage, (segment, began) in enumerate(
+                zip(segments, processor.began_ns, strict=True)
+            ):
                 began_ns = np.array(began)
                 played = (began_ns >= 0) & (modes == mode)
                 for number, step in enumerate(segment.computes):
@@ -137,32 +140,32 @@ def _steps(schedule: Schedule, ears: tuple[Processor, Processor]) -> ndarray:
                     part["ear"], part["frame"], part["name"] = ear, frame, step.name
                     part["start_ns"] = (began_ns + begin_ns)[frame]
                     part["end_ns"] = (began_ns + end_ns)[frame]
-                    _interrupt(part, begin_ns, end_ns, player, station)
-                    parts.append(_stop(part, player, station))
+                    _interrupt(part, begin_ns, end_ns, processor, stage)
+                    parts.append(_stop(part, processor, stage))
     records = np.concatenate(parts)
     return records[np.lexsort((records["ear"], records["start_ns"]))]
 
 
 def _interrupt(
-    part: ndarray, begin_ns: ndarray, end_ns: ndarray, player: Processor, station: int
+    part: ndarray, begin_ns: ndarray, end_ns: ndarray, processor: Processor, stage: int
 ) -> None:
-    """Move a step's records by what the interrupts before its start and its end took."""
-    if not player.pauses:
+    """Add the time of interrupts to the start and the end of a step's records, in place."""
+    if not processor.pauses:
         return
     for record in part:
-        for done_ns, takes_ns in player.pauses.get((station, int(record["frame"])), ()):
+        for done_ns, takes_ns in processor.pauses.get((stage, int(record["frame"])), ()):
             if done_ns <= begin_ns[record["frame"]]:
                 record["start_ns"] += takes_ns
             if done_ns < end_ns[record["frame"]]:
                 record["end_ns"] += takes_ns
 
 
-def _stop(part: ndarray, player: Processor, station: int) -> ndarray:
-    """A step's records, cut where their frames were given up."""
-    if not player.stopped_ns:
+def _stop(part: ndarray, processor: Processor, stage: int) -> ndarray:
+    """A step's records, cut off where their frames were given up."""
+    if not processor.stopped_ns:
         return part
     frames = part["frame"].tolist()
-    stops_ns = [player.stopped_ns.get((station, frame), NEVER) for frame in frames]
+    stops_ns = [processor.stopped_ns.get((stage, frame), NEVER) for frame in frames]
     part["end_ns"] = np.minimum(part["end_ns"], stops_ns)
     return part[part["end_ns"] > part["start_ns"]]
 
@@ -190,5 +193,5 @@ def _packets(schedule: Schedule, radio: Radio) -> ndarray:
 
 
 def _text(words: list[str]) -> str:
-    """Type of a column that is wide enough for every word."""
+    """Type of a column of text that is wide enough for every word."""
     return f"U{max(map(len, words), default=1)}"

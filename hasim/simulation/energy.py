@@ -1,10 +1,10 @@
-"""MemoryLedger of energy: what an ear's electronics took for what, and how long a cell lasts.
+"""Energy of an ear's electronics by component, and how long a cell lasts.
 
-Either the core is charged by its states (active while it computes, idle otherwise; measured board
-power has memory and leakage in it) or, where only that is known, by multiply-accumulate and by
-byte. Never both for the same nanosecond. Power is taken to be proportional to the clock; for three
-boards that were measured at a slower one (MLPerf Tiny v1.3, streaming) that is 16 % too little to
-11 % too much. 1 mW for 1 s is 1 mJ; energies are exact fractions of the figures as written.
+The core is charged either by its states (active while it computes, idle otherwise; measured board
+power includes memory and leakage) or, where only that is known, by multiply-accumulate and by byte;
+never both for the same nanosecond. Power is taken to be proportional to the clock; for three boards
+that were measured at a slower clock (MLPerf Tiny v1.3, streaming) that is between 16 % too little
+and 11 % too much. 1 mW for 1 s is 1 mJ; energies are exact fractions of the figures as written.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ COMPONENTS = (
 
 @dataclass(frozen=True)
 class EnergyLedger:
-    """What one ear took during a run."""
+    """Energy of one ear during a run."""
 
-    mj: dict[str, Fraction]  # by COMPONENTS
+    mj: dict[str, Fraction]
+    """Energy in mJ by component, see COMPONENTS."""
     span_ns: int
 
     @property
@@ -51,9 +52,9 @@ class EnergyLedger:
 def ledger(
     timeline: Timeline, ear: int, program: Program, power: PowerSpec, memory_bytes: int
 ) -> EnergyLedger:
-    """What `ear` took from the start of the run until its last computation and packet.
+    """Energy of `ear` from the start of the run to its last computation and packet.
 
-    `memory_bytes` lie in its memories and are touched once per computed frame.
+    `memory_bytes` is what lies in its memories; each byte is accessed once per computed frame.
     """
     ends_ns = [timeline.duration_ns, *timeline.finished_ns[ear].tolist()]
     if len(timeline.packets):
@@ -68,7 +69,7 @@ def ledger(
 
 
 def battery_hours(cell: BatterySpec, power_mw: float, base_mw: float = 0.0) -> float:
-    """How long a cell lasts: `power_mw` behind its converter, `base_mw` straight from it.
+    """How long a cell lasts with `power_mw` behind its converter and `base_mw` directly from it.
 
     >>> round(battery_hours(BatterySpec(mah=180, volts=1.25), 0.613, 1.5 * 1.25), 1)
     86.7
@@ -78,7 +79,7 @@ def battery_hours(cell: BatterySpec, power_mw: float, base_mw: float = 0.0) -> f
 
 
 def numbers(spent: EnergyLedger, cell: BatterySpec, power: PowerSpec) -> dict[str, float]:
-    """Average power in all and by component, and how long the cell lasts at it."""
+    """Average power in total and by component, and how long the cell lasts."""
     total_mw, base_mw = spent.mean_mw(), spent.mean_mw("base")
     found = {"power_mw": total_mw}
     found |= {f"power_{name}_mw": spent.mean_mw(name) for name in _counted(power)}
@@ -88,7 +89,7 @@ def numbers(spent: EnergyLedger, cell: BatterySpec, power: PowerSpec) -> dict[st
 
 
 def _counted(power: PowerSpec) -> tuple[str, ...]:
-    """The components that this account tells apart."""
+    """The components that are known for this power model."""
     left_out = {"memory"} if power.pj_per_byte is None else set()
     if power.idle_mw is None:
         left_out.add("idle")
@@ -105,9 +106,9 @@ def _core(
     memory_bytes: int,
     span_ns: int,
 ) -> dict[str, Fraction]:
-    """Network and signal by time or by work; idle for the time in which neither is done.
+    """Network and signal processing by time or by work; idle for the rest of the time.
 
-    Interrupts count to what they interrupt, and to the signal elsewhere.
+    Interrupts are counted with the step that they interrupt, elsewhere with the signal processing.
     """
     busy_ns = int(timeline.busy_ns[ear])
     clock = Fraction(str(timeline.clock[ear]))
@@ -141,7 +142,7 @@ def _core(
 
 
 def _radio(timeline: Timeline, ear: int, radio: RadioPower, span_ns: int) -> dict[str, Fraction]:
-    """Sending while an own attempt is on the air, listening while one of the partner's is."""
+    """Transmitting during own attempts, receiving during the partner's, sleeping otherwise."""
     ramp_ns = round(radio.ramp_us * 1e3)
     spent_ns = []
     for sender in (ear, 1 - ear):

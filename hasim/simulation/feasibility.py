@@ -1,8 +1,8 @@
-"""Does the algorithm fit on these devices and this link, and if not, why not.
+"""Whether an algorithm fits its devices and its link, and if not, why not.
 
-Memory, time of the cores and rate of the link are judged by what is asked for; frames and packets
-by what came of them. What the link loses by bad luck is no reason: lost packets are concealed, in
-time.
+Memory, processor time and link rate are judged by what is needed; frames and packets by what
+happened to them in the run. Random losses are no reason against an algorithm: lost packets are
+concealed, in time.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def judge(
     ledgers: tuple[MemoryLedger, MemoryLedger],
     playout: PlayoutSpec,
 ) -> Verdict:
-    """Judge one run by its timeline and by what its devices (left, right) and its link can do."""
+    """The verdict on a run, from its timeline, its devices (left, right), memory and link."""
     reasons: list[str] = []
     for ear, name in enumerate(EARS):
         ledger = devices[ear].placed(ledgers[ear])
@@ -88,7 +88,7 @@ def _load(program: Program, device: DeviceSpec, hop_ns: int) -> Iterator[str]:
                 if isinstance(step, Compute) and device.resource(step) == resource
             )
             asked_mmac_per_s = macs_per_frame(steps) / hop_ns * 1e3
-            # Where precisions are mixed, the rate that this mix of steps has.
+            # With mixed precisions, the rate of this mix of steps.
             available_mmac_per_s = asked_mmac_per_s / load
             where = "" if resource == "core" else f" of the {resource}"
             yield (
@@ -106,7 +106,7 @@ def _link(programs: tuple[Program, Program], link: LinkSpec, hop_ns: int) -> Ite
 
 
 def _missed(timeline: Timeline, ear: int) -> Iterator[str]:
-    """Frames that were not ready, unless they had to wait for a packet that never came."""
+    """Frames that were not finished in time, unless they waited for a packet that was lost."""
     frames = timeline.released_ns.shape[1]
     skipped = np.count_nonzero(~timeline.computed[ear])
     if skipped:
@@ -125,12 +125,13 @@ def _missed(timeline: Timeline, ear: int) -> Iterator[str]:
 
 
 def _lost_packet(timeline: Timeline, ear: int) -> ndarray:
-    """(frame,): a packet that the frame is the first to need was lost."""
+    """(frame,), bool: a packet that the frame is the first to need was lost."""
     lost = np.zeros(timeline.released_ns.shape[1], dtype=bool)
     for deliveries in timeline.channels.values():
         packet = np.flatnonzero(deliveries.status[ear] == Status.LOST)
         frame = np.maximum(packet - deliveries.lag_frames, 0)
-        lost[frame[frame < len(lost)]] = True  # a lag below 0 needs the last packets never
+        # With a negative lag nobody needs the last packets.
+        lost[frame[frame < len(lost)]] = True
     return lost
 
 
@@ -148,6 +149,6 @@ def _late_packets(timeline: Timeline, ear: int) -> Iterator[str]:
 
 
 def _up(value: float, digits: int = 1) -> str:
-    """`value` rounded up, so that an excess never reads as none."""
+    """`value` rounded up, so that an excess is never printed as 0."""
     scale = 10**digits
     return f"{ceil(round(value * scale, 6)) / scale:.{digits}f}".rstrip("0").rstrip(".")

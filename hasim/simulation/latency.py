@@ -1,13 +1,13 @@
-"""Latency of a run: from the microphone to the ear, frame by frame and part by part.
+"""Latency of a run, from the microphone to the ear: the parts of every frame.
 
 For every frame that was computed, in nanoseconds and (ear, frame):
 
     window + queue + compute + link = ready;  ready + margin = window + playout delay
 
-`window` is the synthesis window (the algorithm's own delay), `queue` waiting for the core,
-`compute` its work, `link` waiting for the partner's packet, and `margin` what is left to the
-deadline, below 0 where it was missed. What is heard always has the latency of the window and the
-playout delay: a frame that is ready earlier waits.
+`window` is the synthesis window (the algorithm's own delay), `queue` the time waiting for the core,
+`compute` the computation, `link` the time waiting for the partner's packet, and `margin` the time
+left to the deadline, negative where it was missed. The sound always has the latency of the window
+and the playout delay: a frame that is ready earlier waits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BANDS: dict[Fitting, tuple[tuple[float, str], ...]] = {
     "open": ((0.5, "imperceptible"), (2.0, "good"), (10.0, "acceptable")),
     "closed": ((10.0, "good"), (20.0, "acceptable"), (30.0, "limit")),
 }
-"""Milliseconds up to which a latency is called so; beyond the last one it is "too long".
+"""Upper bound in milliseconds and the word for it; beyond the last one it is "too long".
 
 Open: 0 and 0.5 ms sound alike and are preferred to 2, 5 and 10 ms (20 hearing-impaired and 10
 normal-hearing listeners, Trends in Hearing 2024, doi 10.1177/23312165241298613); about 10 ms is the
@@ -39,7 +39,7 @@ Guidance from linear and simulated aids, no clinical claim.
 
 @dataclass(frozen=True, repr=False)
 class Latency:
-    """The parts of every frame, (ear, frame) in ns; all but `window_ns` are 0 where skipped."""
+    """The parts of every frame, (ear, frame) in ns."""
 
     computed: ndarray
     """(ear, frame): the frame was computed; the parts of other frames mean nothing."""
@@ -80,7 +80,7 @@ class Latency:
 
 
 def decompose(timeline: Timeline, programs: tuple[Program, Program], window_ns: int) -> Latency:
-    """Where the time of every frame went.
+    """The parts of every frame's latency; `window_ns` is the length of the synthesis window.
 
     While a frame does not compute, it waits: for the partner before the first step behind a
     Receive, until the packet came or was given up; for the core in all other gaps.
@@ -105,7 +105,7 @@ def decompose(timeline: Timeline, programs: tuple[Program, Program], window_ns: 
 
 
 def band(latency_ms: float, fitting: Fitting) -> str:
-    """What a latency is called in a fitting; exactly at a bound is within.
+    """The word for a latency in a fitting; exactly at a bound is within.
 
     >>> [band(ms, "open") for ms in (0.5, 8, 32)], band(32, "closed")
     (['imperceptible', 'acceptable', 'too long'], 'too long')
@@ -125,7 +125,7 @@ def comb_db(frequency_hz: ndarray, delay_ms: float, gain_db: float = 0.0) -> nda
 
 
 def _waited_ns(timeline: Timeline, ear: int, program: Program, own: ndarray) -> ndarray:
-    """(frame,): time in which a frame waited for packets; `own` are its steps in order."""
+    """(frame,): time in which a frame waited for packets; `own` are the steps in order."""
     frames = timeline.released_ns.shape[1]
     segment_of, receives = _segments(program)
     last = len(receives) - 1
@@ -145,7 +145,7 @@ def _waited_ns(timeline: Timeline, ear: int, program: Program, own: ndarray) -> 
         came_ns = _came_ns(timeline, ear, step)[frame]
         behind = (before < received) & (segment >= received) & timeline.computed[ear, frame]
         until_ns = np.minimum(start_ns, came_ns)
-        # What one packet of a gap has been waited for is not waited for again.
+        # Time spent on one packet of a gap is not counted again for the next.
         gap_ns = np.where(behind, np.maximum(until_ns - before_ns, 0), 0)
         before_ns = before_ns + gap_ns
         np.add.at(waited_ns, frame, gap_ns)
@@ -153,7 +153,7 @@ def _waited_ns(timeline: Timeline, ear: int, program: Program, own: ndarray) -> 
 
 
 def _segments(program: Program) -> tuple[dict[str, int], list[tuple[int, Receive]]]:
-    """Step -> how many Receives stand before it; and the Receives, numbered from 1."""
+    """Step -> number of Receives before it; and the Receives, numbered from 1."""
     segment_of: dict[str, int] = {}
     receives: list[tuple[int, Receive]] = [(0, Receive(""))]
     for step in program:
@@ -165,7 +165,7 @@ def _segments(program: Program) -> tuple[dict[str, int], list[tuple[int, Receive
 
 
 def _came_ns(timeline: Timeline, ear: int, receive: Receive) -> ndarray:
-    """(frame,): when the packet that a frame is the first to need came or was given up."""
+    """(frame,): when the packet that a frame is the first to need arrived or was given up."""
     frames = timeline.released_ns.shape[1]
     deliveries = timeline.channels[receive.channel]
     given_up_ns = timeline.released_ns[ear] + deliveries.waits_ns[ear]
@@ -175,6 +175,7 @@ def _came_ns(timeline: Timeline, ear: int, receive: Receive) -> ndarray:
     came_ns = np.where(arrived_ns >= 0, np.minimum(arrived_ns, given_up_ns), given_up_ns)
     came_ns = np.where(exists, came_ns, 0)
     if receive.lag_frames > 0 and came_ns[0]:
-        first_ns = deliveries.arrived_ns[ear, : receive.lag_frames + 1]  # frame 0 needs them all
+        # Frame 0 needs all packets up to its lag.
+        first_ns = deliveries.arrived_ns[ear, : receive.lag_frames + 1]
         came_ns[0] = given_up_ns[0] if np.any(first_ns < 0) else min(first_ns.max(), given_up_ns[0])
     return came_ns

@@ -1,4 +1,4 @@
-"""When a frame is heard, and what is heard if it is not ready."""
+"""When a frame is played, and what is played if it is not finished."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""An ear as it is played: its core, and a station for every segment of its program.
+"""One ear's processor in a simulation: its cores, and a SimPy process for every stage.
 
-Every station takes the frames in order, so that segment k of frame n + 1 never starts before
-segment k of frame n is over. The stations share the core (and the accelerator, where there is one),
-which is free while a frame waits for the partner; of two frames that ask for it in the same
-nanosecond the older one goes first. What happens to a frame for which there is no time is decided
-when it is released, or when it is due.
+A stage is one segment of the program. Every stage takes the frames in order, so that segment k of
+frame n + 1 never starts before segment k of frame n is over. The stages share the core (and the
+accelerator, if there is one), which is free while a frame waits for the partner; of two frames that
+request it in the same nanosecond the older one goes first. What happens to a frame for which there
+is no time is decided when it is released, or when it is due.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from hasim.simulation.timeline import Mode
 
 
 class Processor:
-    """One device in a run; without `waits_ns` it waits for packets as long as it takes.
+    """One device in a run; without `waits_ns` it waits for every packet until it arrives.
 
-    With `delay_ns` frames that are not ready so long after their release may be given up.
-    `Interrupted` is what SimPy throws into a process that is interrupted.
+    With `delay_ns`, frames that are not finished that long after their release may be given up.
+    `interrupted` is the exception that SimPy throws into a process that is interrupted.
     """
 
     def __init__(
@@ -48,9 +48,10 @@ class Processor:
         self._delay_ns = delay_ns
         self._interrupted = interrupted
         self._number = {channel: number for number, channel in enumerate(schedule.channels)}
-        stations = len(self._segments[Mode.FULL])
-        self._over = [[env.event() for _ in range(schedule.frames)] for _ in range(stations + 1)]
-        self._at = [-1] * stations  # the frame that each station works on
+        stages = len(self._segments[Mode.FULL])
+        self._over = [[env.event() for _ in range(schedule.frames)] for _ in range(stages + 1)]
+        # The frame that each stage works on, -1 for none.
+        self._at = [-1] * stages
         by_rank = self._device.order == "oldest_frame"
         resources = dict.fromkeys(segment.resource for segment in self._segments[Mode.FULL])
         self.cores: dict[Resource, Core] = {
@@ -58,26 +59,30 @@ class Processor:
         }
         self.skipped = [False] * schedule.frames
         self.mode = [Mode.FULL] * schedule.frames
-        self.restarted = -1  # the first frame after a reboot
-        self.began_ns = [[-1] * schedule.frames for _ in range(stations)]
-        self.stopped_ns: dict[tuple[int, int], int] = {}  # (station, frame): given up while at it
-        self.pauses: dict[tuple[int, int], list[tuple[int, int]]] = {}  # as in Job
+        # The first frame after a reboot.
+        self.restarted = -1
+        self.began_ns = [[-1] * schedule.frames for _ in range(stages)]
+        # (stage, frame): when it was given up in the middle.
+        self.stopped_ns: dict[tuple[int, int], int] = {}
+        # (stage, frame): interrupts, as in `Job.pauses`.
+        self.pauses: dict[tuple[int, int], list[tuple[int, int]]] = {}
         self.finished_ns = [-1] * schedule.frames
         env.process(self._release())
         for send in sent(schedule.programs[ear]):
             if self._streams(send):
                 env.process(self._capture(send))
-        self._stations = [env.process(self._station(station)) for station in range(stations)]
+        self._stages = [env.process(self._stage(stage)) for stage in range(stages)]
         self._interrupt_the_core()
         if self._device.reboot is not None:
             env.process(self._reboot())
 
-    # ------------------------------------------------------------------------ frames come in
+    # ------------------------------------------------------------------------------- new frames
 
     def _capture(self, send: Send) -> Generator[Event, Any, None]:
         """Hand over the pieces of a hop that are complete before the hop is."""
         env, schedule, channel = self._env, self._schedule, self._number[send.channel]
-        early = schedule.air.payloads[self._ear][channel][:-1]  # these have one size
+        # All pieces but the last have one size.
+        early = schedule.air.payloads[self._ear][channel][:-1]
         for frame in range(schedule.frames if early else 0):
             for number, piece in enumerate(early):
                 captured_ns = ceil((frame + piece.captured) * schedule.hop_ns)
@@ -90,7 +95,7 @@ class Processor:
         return send.while_capturing and self._schedule.air.streaming and not send.ladder
 
     def _release(self) -> Generator[Event, Any, None]:
-        """Release every frame to the first station, unless it is skipped."""
+        """Release every frame to the first stage."""
         env, schedule = self._env, self._schedule
         captured = [send for send in sent(schedule.programs[self._ear]) if send.while_capturing]
         for frame in range(schedule.frames):
@@ -102,7 +107,7 @@ class Processor:
             self._over[0][frame].succeed()
 
     def _decide(self, frame: int) -> None:
-        """What becomes of a frame that is released now."""
+        """Decide how a frame that is released now is computed, or whether it is skipped."""
         if self._down:
             self.skipped[frame] = True
             return
@@ -126,33 +131,33 @@ class Processor:
             if before >= 0 and self.began_ns[0][before] < 0:
                 self._give_up(before)
 
-    # ------------------------------------------------------------------------ frames are worked on
+    # ------------------------------------------------------------------------------ computation
 
-    def _station(self, station: int) -> Generator[Event, Any, None]:
-        """Frame by frame, wait for the station before, the partner and the core; then work."""
-        before, after = self._over[station], self._over[station + 1]
-        last = station + 1 == len(self.began_ns)
+    def _stage(self, stage: int) -> Generator[Event, Any, None]:
+        """Frame by frame: wait for the stage before, the partner and the core; then compute."""
+        before, after = self._over[stage], self._over[stage + 1]
+        last = stage + 1 == len(self.began_ns)
         for frame in range(self._schedule.frames):
             yield before[frame]
             if not self.skipped[frame]:
-                self._at[station] = frame
-                segment = self._segments[self.mode[frame]][station]
+                self._at[stage] = frame
+                segment = self._segments[self.mode[frame]][stage]
                 try:
                     for receive in segment.receives:
                         yield from self._receive(receive, frame)
-                    yield from self._work(station, segment, frame)
+                    yield from self._work(stage, segment, frame)
                     if last:
                         self.finished_ns[frame] = self._env.now
                 except self._interrupted:
-                    self.stopped_ns[station, frame] = self._env.now
-                self._at[station] = -1
+                    self.stopped_ns[stage, frame] = self._env.now
+                self._at[stage] = -1
             after[frame].succeed()
 
-    def _work(self, station: int, segment: Segment, frame: int) -> Generator[Event, Any, None]:
-        """Do a segment, and hand over what there is to send as soon as it is there."""
+    def _work(self, stage: int, segment: Segment, frame: int) -> Generator[Event, Any, None]:
+        """Compute a segment, and hand over each payload as soon as it is ready."""
         work_ns = segment.work_ns[frame]
         if not work_ns:
-            self.began_ns[station][frame] = self._env.now
+            self.began_ns[stage][frame] = self._env.now
             for send, _ in segment.sends:
                 self._send(send, frame)
             return
@@ -160,7 +165,7 @@ class Processor:
         job = core.ask(work_ns, rank=(frame,))
         try:
             yield job.granted
-            self.began_ns[station][frame] = self._env.now
+            self.began_ns[stage][frame] = self._env.now
             for send, offsets_ns in segment.sends:
                 yield from self._until(job, offsets_ns[frame])
                 self._send(send, frame)
@@ -168,10 +173,10 @@ class Processor:
         finally:
             core.end(job)
             if job.pauses:
-                self.pauses[station, frame] = job.pauses
+                self.pauses[stage, frame] = job.pauses
 
     def _until(self, job: Job, progress_ns: int) -> Generator[Event, Any, None]:
-        """Wait until so much of a job is done, whatever interrupts it."""
+        """Wait until `progress_ns` of a job is done, interrupts included."""
         while job.at_ns(progress_ns) > self._env.now:
             yield self._env.timeout(job.at_ns(progress_ns) - self._env.now)
 
@@ -194,19 +199,20 @@ class Processor:
         for packet in range(max(oldest, 0), min(newest + 1, self._schedule.frames)):
             yield from self._radio.awaited(self._ear, channel, packet, give_up_ns)
 
-    # ------------------------------------------------------------------------ things go wrong
+    # --------------------------------------------------------------------- overload and failures
 
     def _give_up(self, frame: int) -> None:
-        """Nothing more is done for a frame, unless it is finished."""
+        """Stop all work on a frame, unless it is finished."""
         if self.finished_ns[frame] >= 0 or self.skipped[frame]:
             return
         self.skipped[frame] = True
-        for station, at in enumerate(self._at):
+        for stage, at in enumerate(self._at):
             if at == frame:
-                self._stations[station].interrupt()
+                self._stages[stage].interrupt()
 
     def _reboot(self) -> Generator[Event, Any, None]:
-        """Forget all frames at hand, and be deaf and dumb for a while."""
+        """Give up all frames in progress; until the end of the reboot nothing is computed, sent or
+        received."""
         begin_ns, _ = self._radio.down[self._ear]
         yield trigger_after(self._env.event(), begin_ns - self._env.now, INTERRUPT)
         for frame in range(self._schedule.frames):
@@ -233,7 +239,7 @@ class Processor:
             )
 
     def _every(self, period_ns: int, takes_ns: int) -> Generator[Event, Any, None]:
-        """Periodic interrupts, until the ear has nothing more to do."""
+        """Periodic interrupts, until the last frame is over."""
         while not self._over[-1][-1].triggered:
             self.cores["core"].interrupt(takes_ns)
             yield trigger_after(self._env.event(), period_ns, INTERRUPT)

@@ -1,7 +1,6 @@
-"""What a node has to do for every frame: a tuple of steps, and nothing about sound.
+"""What a device has to do for every frame: a tuple of steps, independent of the sound.
 
-The order of the steps is the difference between the algorithms; the simulation turns it into
-latency.
+The algorithms differ in the order of their steps, which the simulation turns into latency.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ Layer = Literal["dense", "convolution"]
 class Compute:
     """Occupy the ear's core for `macs` multiply-accumulates, in frames 0, every, 2 every, ...
 
-    What `renews` the filter (networks, covariances, weights) is left out of a frame whose filter is
-    held. A device that degrades does `spare_macs` and reads `spare_bytes` of weights instead, where
-    a smaller network has been named.
+    Steps with `renews` (networks, covariances, weights) are left out of a frame whose
+    filter is held. In frames for which the device degrades, `spare_macs` and `spare_bytes` of
+    weights take the place of `macs` and `weight_bytes`, if there is a smaller network.
     """
 
     name: str
@@ -41,8 +40,8 @@ class Send:
     With `while_capturing` the payload is a microphone's own samples: pieces of it may leave while
     the hop is still being captured, so only the last piece waits for the frame to be complete.
 
-    With a `ladder` of smaller payloads each payload that still waits takes this one a step down; it
-    is handed over when the hop is complete.
+    `ladder` are smaller payloads: one step down for each earlier payload that still waits. Such a
+    payload is handed over when the hop is complete.
     """
 
     channel: str

@@ -1,6 +1,6 @@
-"""Servers with queues: a medium for packets, slots that an ear may use, a core that computes.
+"""Servers with queues: a medium for packets, the slots of an ear, a core that computes.
 
-They live in a SimPy environment that is handed in, with integer nanoseconds as its clock.
+They run in the SimPy environment that they are given, in integer nanoseconds.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import numpy as np
 
 from hasim.simulation.link.air import NEVER, Slots
 
-Environment = Any  # SimPy's; it is imported in one place only, where a run is played
+# SimPy's; SimPy itself is imported in `automatic_waits` alone.
+Environment = Any
 Event = Any
 
 NORMAL, RELEASE, INTERRUPT, ADMISSION = 1, 2, 3, 4
-"""Order within one nanosecond: SimPy's own events, release of frames, interrupts, admission by
-servers."""
+"""Order within one nanosecond: SimPy's own events, release of frames, interrupts, admission of
+requests."""
 
 
 class WorkLog:
-    """Who asked when, and was served from when and for how long."""
+    """When each request was made, when its service began, and how long it took."""
 
     def __init__(self) -> None:
         self.asked_ns: list[int] = []
@@ -30,17 +31,17 @@ class WorkLog:
 
     @property
     def busy_ns(self) -> int:
-        """All work taken on so far."""
+        """Time of all services so far."""
         return sum(self.work_ns)
 
     def log(self, asked_ns: int, began_ns: int, work_ns: int) -> None:
-        """Write down one service."""
+        """Record one service."""
         self.asked_ns.append(asked_ns)
         self.began_ns.append(began_ns)
         self.work_ns.append(work_ns)
 
     def statistics(self) -> dict[str, float]:
-        """Figures of the queue, those in service not counted.
+        """Statistics of the queue, requests in service not counted.
 
         `mean_queue` is the time average from 0 to the end of the last service, by integration of
         the number waiting; `mean_wait_ms` and `max_wait_ms` are over the requests; `utilisation` is
@@ -50,7 +51,8 @@ class WorkLog:
             return {"mean_queue": 0.0, "mean_wait_ms": 0.0, "max_wait_ms": 0.0, "utilisation": 0.0}
         asked, began = np.array(self.asked_ns), np.array(self.began_ns)
         changes = np.concatenate([asked, began])
-        order = np.argsort(changes, kind="stable")  # of those at one time, the arrivals come first
+        # Of changes at one time, arrivals come first.
+        order = np.argsort(changes, kind="stable")
         waiting = np.cumsum(np.repeat([1, -1], len(asked))[order])
         # All services may have taken no time at time 0.
         span_ns = max(int((began + np.array(self.work_ns)).max()), 1)
@@ -65,10 +67,10 @@ class WorkLog:
 class Server(WorkLog):
     """One server: first come first served, in the same nanosecond by rank, never interrupted.
 
-    A SimPy Resource would take whoever's event happened to run first. As the work is known when it
-    is asked for, the server needs no events of its own while it is busy.
+    A SimPy Resource serves requests of one nanosecond in the order in which their events were
+    created. As the work is known when it is requested, the server needs no events while it is busy.
 
-    With `opens_ns` it sleeps when nobody asks, and wakes at the next multiple of that time.
+    With `opens_ns` it sleeps when its queue is empty, and wakes at the next multiple of that time.
     """
 
     def __init__(self, env: Environment, opens_ns: int = 0) -> None:
@@ -80,14 +82,14 @@ class Server(WorkLog):
 
     @property
     def busy(self) -> bool:
-        """Somebody is being served, waits, or has just asked."""
+        """A request is being served, waits, or has just been made."""
         return bool(self._asking) or self._free_ns > self._env.now
 
     def begin(self, work_ns: int, rank: tuple[int, ...] = (), until_ns: int = NEVER) -> Event:
-        """An event that comes when the service begins; the server is then taken for `work_ns`.
+        """An event at the beginning of the service, which then takes `work_ns`.
 
-        Its value is whether that was before `until_ns`; else nothing is served. Requests of one
-        nanosecond must differ in rank if their order is to be certain.
+        Its value is False where the service could not begin before `until_ns`; then there is none.
+        Requests of one nanosecond must differ in rank for their order to be defined.
         """
         if not self._asking:
             admission = trigger_after(self._env.event(), 0, ADMISSION)
@@ -117,7 +119,7 @@ class Server(WorkLog):
 
 
 class SlotServer(WorkLog):
-    """The slots of one ear: whoever ranks first of those that wait has the next one."""
+    """The slots of one ear: the waiting request with the lowest rank has the next one."""
 
     def __init__(self, env: Environment, slots: Slots, ear: int) -> None:
         super().__init__()
@@ -126,11 +128,11 @@ class SlotServer(WorkLog):
         self._ear = ear
         self._waiting: list[tuple[tuple[int, ...], int, int, int, Event]] = []
         self._awake = False
-        self._next_ns = 0  # slots before this are gone
+        # Slots before this are over.
+        self._next_ns = 0
 
     def begin(self, work_ns: int, rank: tuple[int, ...] = (), until_ns: int = NEVER) -> Event:
-        """As `Server.begin`; a rank that is smaller than others goes before them, whoever asked
-        first."""
+        """As `Server.begin`; a lower rank goes first, whenever it was requested."""
         begin = self._env.event()
         heappush(self._waiting, (rank, self._env.now, work_ns, until_ns, begin))
         if not self._awake:
@@ -159,14 +161,14 @@ class SlotServer(WorkLog):
 
 
 class ContentionMedium:
-    """A medium on which whoever wants sends at once: transmissions that overlap are all lost."""
+    """A medium without access control (ALOHA): transmissions that overlap are all lost."""
 
     def __init__(self, env: Environment) -> None:
         self._env = env
         self._on_air: list[Transmission] = []
 
     def send(self, airtime_ns: int) -> Transmission:
-        """Begin to send now; whether it collides is known when it ends."""
+        """Begin to send now; at its end `collided` says whether it overlapped with another."""
         now = self._env.now
         self._on_air = [other for other in self._on_air if other.end_ns > now]
         mine = Transmission(now + airtime_ns, bool(self._on_air))
@@ -177,7 +179,7 @@ class ContentionMedium:
 
 
 class Transmission:
-    """Something on an open medium."""
+    """One transmission on a contention medium."""
 
     __slots__ = ("collided", "end_ns")
 
@@ -187,11 +189,11 @@ class Transmission:
 
 
 class Core(WorkLog):
-    """A processor: one job at a time, first come first served, in the same nanosecond by rank; or
-    always by rank, and among equals by time.
+    """A processor core: one job at a time, first come first served, in the same nanosecond by rank;
+    with `by_rank` always by rank, and among equals by time.
 
-    Interrupts take it away from the job, which goes on after them. A job that ends in the
-    nanosecond of an interrupt has ended before.
+    An interrupt stops the job, which continues after it. A job that ends in the nanosecond of an
+    interrupt has ended before it.
     """
 
     def __init__(self, env: Environment, by_rank: bool = False) -> None:
@@ -201,17 +203,19 @@ class Core(WorkLog):
         self._asking: list[Job] = []
         self._queue: list[Job] = []
         self._job: Job | None = None
-        self._interrupted_ns = 0  # until when
-        self.stolen_ns = 0  # by interrupts, from jobs or from idle time
+        # The end of the interrupts so far.
+        self._interrupted_ns = 0
+        # Time of interrupts, during jobs or idle time.
+        self.stolen_ns = 0
 
     @property
     def busy(self) -> bool:
-        """A job is being done, waits, or has just been asked for."""
+        """A job runs, waits, or has just been requested."""
         return bool(self._asking or self._queue) or self._job is not None
 
     def ask(self, work_ns: int, rank: tuple[int, ...] = ()) -> Job:
-        """Ask for `work_ns`; the job's `granted` comes when it begins. Whoever asked must
-        `end` it."""
+        """Request `work_ns`; the event `granted` of the job comes when it begins. The caller must
+        `end` the job."""
         if not self._asking:
             admission = trigger_after(self._env.event(), 0, ADMISSION)
             admission.callbacks.append(self._admit)
@@ -220,7 +224,7 @@ class Core(WorkLog):
         return job
 
     def end(self, job: Job) -> None:
-        """The job is done, or given up, begun or not."""
+        """The job is finished, or given up, begun or not."""
         if job is self._job:
             self.log(job.asked_ns, job.began_ns, self._env.now - job.began_ns)
             self._job = None
@@ -232,7 +236,7 @@ class Core(WorkLog):
             self._asking.remove(job)
 
     def interrupt(self, takes_ns: int) -> None:
-        """From now on, or after the interrupts before, the core does something else."""
+        """Take the core for `takes_ns`, from now on or after earlier interrupts."""
         now = self._env.now
         self._interrupted_ns = max(self._interrupted_ns, now) + takes_ns
         self.stolen_ns += takes_ns
@@ -258,7 +262,7 @@ class Core(WorkLog):
 
 
 class Job:
-    """Something a core was asked to do."""
+    """A piece of work for a core."""
 
     __slots__ = ("asked_ns", "began_ns", "granted", "pauses", "rank", "stolen_ns", "work_ns")
 
@@ -268,11 +272,13 @@ class Job:
         self.asked_ns = asked_ns
         self.granted = granted
         self.began_ns = -1
-        self.stolen_ns = 0  # by interrupts so far
-        self.pauses: list[tuple[int, int]] = []  # how much was done when an interrupt took how long
+        # Time of interrupts so far.
+        self.stolen_ns = 0
+        # For each interrupt: work done before it, and how long it took.
+        self.pauses: list[tuple[int, int]] = []
 
     def pause(self, now_ns: int, takes_ns: int) -> None:
-        """An interrupt; it may begin while others last."""
+        """Record an interrupt; it may begin during another."""
         done_ns = max(0, now_ns - self.began_ns - self.stolen_ns)
         if self.pauses:
             done_ns = max(done_ns, self.pauses[-1][0])
@@ -280,14 +286,14 @@ class Job:
         self.stolen_ns += takes_ns
 
     def at_ns(self, progress_ns: int) -> int:
-        """When so much of the work is done, if nothing else interrupts."""
+        """When `progress_ns` of the work is done, if nothing else interrupts."""
         return self.began_ns + self.stolen_ns + progress_ns
 
 
 def trigger_after(event: Event, delay_ns: int, priority: int = NORMAL, value: bool = True) -> Event:
-    """Let `event` come after `delay_ns`, behind everything of smaller priority at that nanosecond.
+    """Trigger `event` after `delay_ns`, after all events of lower `priority` at that nanosecond.
 
-    SimPy's Timeout does the same, but knows only one priority.
+    SimPy's Timeout does the same with a single priority.
     """
     event._ok, event._value = True, value
     event.env.schedule(event, priority, delay_ns)

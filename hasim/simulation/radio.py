@@ -1,7 +1,7 @@
-"""The radio between the ears as it is played: packets queue, are repeated, arrive or do not.
+"""The radio between the ears in a simulation: packets queue, are repeated, arrive or are lost.
 
 A payload travels in pieces. A piece that is lost, or whose acknowledgement is lost, is sent again
-as the link allows: after a pause behind what waits, or in the next slot before what is newer.
+as the link allows: after a pause, behind what waits; or in the next slot, before what is newer.
 """
 
 from __future__ import annotations
@@ -39,26 +39,32 @@ class Radio:
         self._env = env
         self._air = air
         self._sizes = sizes
-        self._waiting: tuple[dict[tuple[int, int], int], ...] = ({}, {})  # pieces, by payload
+        # By sender: (channel, frame) -> pieces of the payload that still wait.
+        self._waiting: tuple[dict[tuple[int, int], int], ...] = ({}, {})
         self._realisation = realisation
         self._booked: Booked = {}
         self.media = _media(env, air)
         self._contention = ContentionMedium(env) if air.collides and realisation.flushes else None
-        self.listeners: list[Callable[[Event], None]] = []  # called when an attempt ends
-        self.down = [(NEVER, NEVER), (NEVER, NEVER)]  # from when to when an ear is switched off
+        # Called at the end of every attempt.
+        self.listeners: list[Callable[[Event], None]] = []
+        # By ear: from when to when it is switched off.
+        self.down = [(NEVER, NEVER), (NEVER, NEVER)]
         channels = len(air.payloads[0])
         # Pieces that have not arrived, and the arrival of the latest one so far; by sender.
         self._missing = [[[len(pieces)] * frames for pieces in ear] for ear in air.payloads]
         self._latest_ns = _table(channels, frames, -1)
         self._news: dict[tuple[int, int, int], Event] = {}
-        self.rung = _table(channels, frames, 0)  # by sender: size of the payload
-        self.sent_ns = _table(channels, frames, -1)  # by sender
-        self.arrived_ns = _table(channels, frames, -1)  # by receiver; once it is certain
+        # By sender: step of the codec's ladder of each payload.
+        self.rung = _table(channels, frames, 0)
+        # By sender.
+        self.sent_ns = _table(channels, frames, -1)
+        # By receiver: when the last piece arrives.
+        self.arrived_ns = _table(channels, frames, -1)
         self.records: list[Record] = []
 
     def pieces(self, sender: int, channel: int, frame: int) -> int:
-        """In how many pieces a payload is handed over now: of what size depends on how many others
-        of this ear still wait."""
+        """The number of pieces of a payload that is handed over now; its size depends on how many
+        other payloads of this ear still wait."""
         rung = min(len(self._waiting[sender]), len(self._sizes) - 1)
         count = len(self._sizes[rung][sender][channel])
         if len(self._sizes) > 1:
@@ -87,8 +93,8 @@ class Radio:
         until_ns = entry.until_ns if realisation.flushes else NEVER
         if entry.begin_ns > env.now:
             yield env.timeout(entry.begin_ns - env.now)
-        # On a shared medium those who ask in the same nanosecond go in this order; of one's own
-        # slots the oldest piece has the first.
+        # The order of requests of one nanosecond on a shared medium; the first slot of an ear goes
+        # to its oldest piece.
         rank = (sender, frame, channel, number)
         arrived, free_ns = False, 0
         for attempt in range(realisation.attempts):
@@ -143,7 +149,7 @@ class Radio:
     def awaited(
         self, receiver: int, channel: int, frame: int, give_up_ns: int | None
     ) -> Generator[Event, Any, None]:
-        """Wait for a packet, until `give_up_ns` at most (None: as long as it takes)."""
+        """Wait for a packet until it arrives, or until `give_up_ns` if that is not None."""
         env = self._env
         arrivals_ns = self.arrived_ns[receiver][channel]
         if arrivals_ns[frame] < 0 and (give_up_ns is None or env.now < give_up_ns):
@@ -157,7 +163,7 @@ class Radio:
 
 
 def _media(env: Environment, air: Air) -> tuple[Any, Any]:
-    """What the left and the right ear send on."""
+    """The servers on which the left and the right ear send."""
     if air.slots is not None:
         return SlotServer(env, air.slots, 0), SlotServer(env, air.slots, 1)
     left = Server(env, air.opens_ns)

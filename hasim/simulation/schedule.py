@@ -1,7 +1,8 @@
-"""What is to be played: programs laid out on their devices, payloads on their link; no luck yet.
+"""What is to be simulated: programs laid out on their devices, payloads on their link.
 
-A program is cut into segments, each of which an ear does in one go: before its Receives, and where
-the work goes from the core to the accelerator or back. Ears are 0 and 1, channels are numbered.
+Nothing is random yet. A program is cut into segments, each of which a device does without waiting:
+before its Receives, and where the work moves from the core to the accelerator or back. Ears are 0
+and 1, channels are numbered.
 """
 
 from __future__ import annotations
@@ -25,22 +26,24 @@ WaitTimes = list[list[int]]
 
 @dataclass(frozen=True)
 class Segment:
-    """What an ear does once it has waited for the partner. Times count from the segment's start."""
+    """The work of a device after one wait for the partner. Times count from the segment's start."""
 
     resource: Resource
     receives: tuple[Receive, ...]
     computes: tuple[Compute, ...]
-    begin_ns: ndarray  # (compute, frame)
-    end_ns: (
-        ndarray  # (compute, frame); equal to begin_ns in frames in which the step has nothing to do
-    )
-    work_ns: list[int]  # (frame,): all of it
-    sends: tuple[tuple[Send, list[int]], ...]  # what is handed to the link, and when (frame,)
+    begin_ns: ndarray
+    """(compute, frame)"""
+    end_ns: ndarray
+    """(compute, frame); equal to `begin_ns` in frames in which the step has nothing to do."""
+    work_ns: list[int]
+    """(frame,): the work of the whole segment."""
+    sends: tuple[tuple[Send, list[int]], ...]
+    """What is handed to the link, and when, (frame,)."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """One run before it is played."""
+    """One run before it is simulated."""
 
     programs: tuple[Program, Program]
     frames: int
@@ -48,9 +51,12 @@ class Schedule:
     devices: tuple[DeviceSpec, DeviceSpec]
     link: LinkSpec
     channels: list[str]
-    air: Air  # the link with the payloads on it
-    sizes: list[Payloads]  # of the payloads, the largest first
-    segments: list[dict[Mode, list[Segment]]]  # by ear; the same cuts in every mode
+    air: Air
+    """The link with the payloads on it."""
+    sizes: list[Payloads]
+    """The payloads at every step of the codec's ladder, the largest first."""
+    segments: list[dict[Mode, list[Segment]]]
+    """By ear; cut at the same steps in every mode."""
 
     def released_ns(self, frame: int) -> int:
         """When the last sample of `frame` has been captured."""
@@ -62,7 +68,7 @@ class Schedule:
         return (frame + 1) * self.hop_ns
 
     def lag_frames(self, channel: int) -> int:
-        """How many frames the receivers of a channel look ahead; 0 where nobody receives it."""
+        """Packets that the receivers of a channel wait ahead; 0 where nobody receives it."""
         lags = [
             step.lag_frames
             for program in self.programs
@@ -94,17 +100,16 @@ class Schedule:
 
     @property
     def period(self) -> int:
-        """Frames after which the programs ask for the same again, at the same point of all other
-        rhythms."""
+        """Frames after which programs, link slots and interrupts are in the same phase again."""
         steps = (step for program in self.programs for step in program)
-        rhythms_ns = [self.air.period_ns or self.hop_ns]
-        rhythms_ns += [
+        periods_ns = [self.air.period_ns or self.hop_ns]
+        periods_ns += [
             round(device.interrupts.every_ms * 1e6)
             for device in self.devices
             if device.interrupts.takes_us
         ]
-        others = lcm(self.hop_ns, *rhythms_ns) // self.hop_ns
-        return lcm(others, *(step.every for step in steps if isinstance(step, Compute)))
+        common = lcm(self.hop_ns, *periods_ns) // self.hop_ns
+        return lcm(common, *(step.every for step in steps if isinstance(step, Compute)))
 
 
 def make_schedule(
@@ -114,7 +119,10 @@ def make_schedule(
     devices: tuple[DeviceSpec, DeviceSpec],
     link: LinkSpec,
 ) -> Schedule:
-    """Lay two programs out; ValueError where they do not fit together."""
+    """Lay two programs out on their devices and the link.
+
+    Raises ValueError where a program receives what the other ear does not send.
+    """
     _check(programs, frames, hop_ns)
     channels, bits = payload_bits(programs)
     left, right = (
@@ -150,12 +158,13 @@ def modes(device: DeviceSpec) -> tuple[Mode, ...]:
 def segments(
     program: Program, device: DeviceSpec, frames: int, mode: Mode = Mode.FULL
 ) -> list[Segment]:
-    """Cut `program`; Receives that follow one another are waited for together.
+    """The segments of a program; Receives that follow one another are waited for together.
 
-    A Send `while_capturing` is the radio's own affair and appears in no segment.
+    A Send `while_capturing` is handed over by the capture and appears in no segment.
     """
     parts: list[tuple[list[Receive], list[Compute | Send]]] = [([], [])]
-    resource: Resource | None = None  # of the last part, once it computes
+    # The resource of the last part, once it computes.
+    resource: Resource | None = None
     waiting = False
     for step in program:
         if isinstance(step, Receive):

@@ -1,7 +1,7 @@
-"""What came of the programs: when each frame was computed, what arrived, what was heard.
+"""The result of a simulation: when each frame was computed, what arrived, what was heard.
 
-Integer nanoseconds throughout, -1 where a thing never happened. Arrays are (ear, frame) with ear 0
-= left, 1 = right. Deliveries are indexed by the *receiving* ear except `sent_ns`, which is the
+Integer nanoseconds throughout, -1 where something never happened. Arrays are (ear, frame) with ear
+0 = left, 1 = right. Deliveries are indexed by the *receiving* ear except `sent_ns`, which is the
 sender's.
 """
 
@@ -16,7 +16,7 @@ from numpy import ndarray
 
 
 class Status(IntEnum):
-    """What became of a frame's packets on the way to the partner."""
+    """How the packets of a frame reached the partner."""
 
     ON_TIME = 0
     LATE = 1
@@ -107,8 +107,8 @@ class Timeline:
     clock: tuple[float, float] = (1.0, 1.0)
     """Factor of the devices' computing rates, left and right."""
     skew_samples: ndarray = field(default_factory=lambda: np.zeros((2, 1, 2)))
-    """(ear, frame, 2), or (ear, 1, 2) for all frames: by how many samples what the ear receives
-    lags, because the partner samples with another clock, at the beginning and end of a hop."""
+    """(ear, frame, 2), or (ear, 1, 2) for all frames: samples by which the received signal lags at
+    the beginning and the end of a hop, because the partner samples with another clock."""
 
     def __repr__(self) -> str:
         parts = [
@@ -127,7 +127,7 @@ class Timeline:
 
     @property
     def slips(self) -> ndarray:
-        """(ear,): how often the ear left out or doubled a sample of the partner's."""
+        """(ear,): how often the ear dropped or doubled a sample of the partner's."""
         jumps = self.skew_samples[:, 1:, 0] - self.skew_samples[:, :-1, 1]
         return np.sum(np.abs(jumps) > 0.5, axis=1)
 

@@ -298,7 +298,7 @@ def test_fit_by_hand() -> None:
         ([True] * 9, "every packet"),
         ([False] * 9, "no packet"),
         ([False], "two"),
-        ([True, False], "whole burst"),
+        ([True, False], "complete burst"),
     ],
 )
 def test_traces_without_bursts_cannot_be_fitted(flags: list[bool], message: str) -> None:

@@ -84,7 +84,7 @@ Resource = Literal["core", "accelerator"]
 
 
 class BandwidthSpec(Spec):
-    """How fast weights come out of a memory, each once for every run of its network."""
+    """Rates at which weights are read from a memory, each once for every run of its network."""
 
     ram_gb_per_s: float | None = Field(None, gt=0, le=1e4)
     """1e9 bytes per second; null: no bound."""
@@ -93,14 +93,14 @@ class BandwidthSpec(Spec):
 
 
 class InterruptSpec(Spec):
-    """What takes the core away from the algorithm, at once and before all else."""
+    """Interrupts: work that takes the core immediately, before the algorithm."""
 
     per_packet_us: float = Field(0.0, ge=0, le=1e5)
     """After every packet on the air, own or the partner's, lost or not."""
     every_ms: float = Field(2.5, ge=0.1, le=1e4)
-    """Period of what takes `takes_us`, such as a connection to a phone."""
+    """Period of the work that takes `takes_us`, such as a connection to a phone."""
     takes_us: float = Field(0.0, ge=0, le=1e5)
-    """Core time in every period."""
+    """Core time of the periodic work."""
 
     @model_validator(mode="after")
     def _leave_some_time(self) -> Self:
@@ -118,22 +118,22 @@ class InterruptSpec(Spec):
 
 
 class RebootSpec(Spec):
-    """The device starts anew: what it was at is lost, and so is what it had learnt."""
+    """The device restarts: frames in progress and the state of the algorithm are lost."""
 
     at_s: float = Field(5.0, ge=0, le=600)
     """Time in the run."""
     takes_ms: float = Field(500.0, ge=0, le=1e5)
-    """Until then it neither computes nor sends nor hears its partner."""
+    """Duration, in which it neither computes nor sends nor receives."""
 
 
 class DeviceSpec(FromPreset):
-    """One ear's processor: rates, memory, power, and what it does with a frame it has no time
-    for."""
+    """One ear's processor: rates, memory, power, and how it handles overload."""
 
     preset_group: ClassVar[PresetGroup] = "devices"
 
     preset: DevicePreset | None = None
-    """Fills in what is not said beside it, and says where that comes from."""
+    """Name of a preset (`hasim presets devices`) or path of a preset file: it sets every value that
+    is not given beside it."""
 
     mmac_per_s: RatesOrOne = Rates()
     """One number, or a number per precision (fp32, int16, int8, int4)."""
@@ -152,28 +152,29 @@ class DeviceSpec(FromPreset):
     oscillator: OscillatorSpec = OscillatorSpec()
     reboot: RebootSpec | None = None
     order: Literal["first_come", "oldest_frame"] = "first_come"
-    """Who has the core next: who asked first, or the oldest frame. Nobody is interrupted for it."""
+    """The frame that has the core next: the first to request it, or the oldest; none is
+    interrupted."""
     overload: Overload = "queue"
-    """A frame released while the device is busy waits its turn (queue), is left out (skip_frame) or
-    takes the place of one that waits (drop_oldest); is filtered with what was learnt before
-    (hold_filter) or with a smaller network (degrade); or any frame is given up when it would come
-    too late (abort_at_deadline)."""
+    """A frame that is released while the device is busy waits (queue), is left out (skip_frame) or
+    replaces one that waits (drop_oldest); is filtered with the weights of earlier frames
+    (hold_filter) or computed with a smaller network (degrade); or any frame is given up at its
+    deadline (abort_at_deadline)."""
     power: PowerSpec | None = None
-    """What it draws; unknown leaves energy and battery out of the result."""
+    """Power model; null: unknown, and energy and battery are left out of the result."""
     battery: BatterySpec = BatterySpec(
         preset="zn-312", mah=180, volts=1.25, usable=1.0, conversion=0.85
     )
 
     def resource(self, step: Compute) -> Resource:
-        """What does this step."""
-        networks_apart = self.accelerator_mmac_per_s is not None and step.part == "network"
-        return "accelerator" if networks_apart else "core"
+        """The core or the accelerator, whichever does this step."""
+        on_accelerator = self.accelerator_mmac_per_s is not None and step.part == "network"
+        return "accelerator" if on_accelerator else "core"
 
     def compute_ns(self, step: Compute, spare: bool = False) -> int:
-        """Time that one execution of `step` takes, rounded up to whole nanoseconds.
+        """Time of one execution of `step`, rounded up to whole nanoseconds.
 
         The slower of computing and reading the weights: max(macs / rate, bytes / bandwidth). With
-        `spare`, of the smaller network in its place.
+        `spare` that of the smaller network in its place.
         """
         macs = step.spare_macs if spare and step.spare_macs is not None else step.macs
         weight_bytes = step.weight_bytes
@@ -195,8 +196,8 @@ class DeviceSpec(FromPreset):
         return ceil(max(computing, Fraction(weight_bytes) / Fraction(str(gb_per_s))))
 
     def loads(self, program: Program, hop_ns: int) -> dict[Resource, float]:
-        """Share of its time that `program` asks of the core and of the accelerator; more than 1
-        cannot be served. Of the core, periodic interrupts leave only a part."""
+        """Share of the time that `program` needs of the core and of the accelerator; above 1 it
+        does not fit. Periodic interrupts leave only a part of the core's time."""
         device = self.running(program, hop_ns)
         loads: dict[Resource, float] = {"core": 0.0}
         for step in program:
@@ -208,10 +209,10 @@ class DeviceSpec(FromPreset):
         return loads
 
     def running(self, program: Program, hop_ns: int) -> DeviceSpec:
-        """The device at the clock it runs `program` with.
+        """The device with the clock at which it runs `program`.
 
         `auto` is the slowest at which the work of the most expensive frame fits a hop, on the core
-        and on the accelerator (a little faster where memory is the bound, which has its own clock);
+        and on the accelerator (a little faster where memory limits it, which has its own clock);
         1 where it does not fit at all.
         """
         if self.clock != "auto":
@@ -225,11 +226,12 @@ class DeviceSpec(FromPreset):
         free_ns = {"core": hop_ns * (1 - self.interrupts.share), "accelerator": float(hop_ns)}
         needed = max((ns / free_ns[resource] for resource, ns in needed_ns.items()), default=1.0)
         steps = sum(isinstance(step, Compute) for step in program)
-        clock = min(1.0, max(needed + 2 * steps / hop_ns, 1e-6))  # each step is rounded up
+        # The time of each step is rounded up.
+        clock = min(1.0, max(needed + 2 * steps / hop_ns, 1e-6))
         return self.model_copy(update={"clock": clock})
 
     def placed(self, ledger: MemoryLedger) -> MemoryLedger:
-        """The same items where this device keeps them: weights read from RAM lie there too."""
+        """The items where this device keeps them: weights that are read from RAM lie there too."""
         if self.weights_in == "nvm":
             return ledger
         copies = tuple(

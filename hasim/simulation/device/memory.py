@@ -1,4 +1,4 @@
-"""MemoryLedger of bytes: what lies in which memory of a device, and what does not fit."""
+"""What lies in which memory of a device, and what does not fit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REGIONS: tuple[Region, ...] = get_args(Region)
 
 @dataclass(frozen=True)
 class Item:
-    """Something that occupies memory: weights may lie in "nvm", state and buffers only in "ram"."""
+    """A block of memory: weights may lie in "nvm", state and buffers only in "ram"."""
 
     name: str
     bytes: int
@@ -20,7 +20,7 @@ class Item:
 
 @dataclass(frozen=True)
 class MemoryLedger:
-    """The items of one device beside the room it has; 1 kB is 1024 bytes.
+    """The blocks of one device, and the memory that it has; 1 kB is 1024 bytes.
 
     >>> items = Item("weights", 700_000, "nvm"), Item("buffers", 300_000)
     >>> ledger = MemoryLedger(items, ram_kb=256, nvm_kb=1024)
@@ -35,18 +35,18 @@ class MemoryLedger:
     nvm_kb: float
 
     def room_bytes(self, region: Region) -> float:
-        """Bytes that the device has in `region`."""
+        """Size of `region` in bytes."""
         return 1024 * {"ram": self.ram_kb, "nvm": self.nvm_kb}[region]
 
     def needed_bytes(self, region: Region) -> int:
-        """Bytes that lie in `region`."""
+        """Bytes needed in `region`."""
         return sum(item.bytes for item in self.items if item.region == region)
 
     def shortage_kb(self, region: Region) -> float:
-        """What `region` lacks, 0 where everything fits."""
+        """kB missing in `region`, 0 where everything fits."""
         return max(0.0, self.needed_bytes(region) - self.room_bytes(region)) / 1024
 
     @property
     def fits(self) -> bool:
-        """Nothing is short."""
+        """Whether everything fits."""
         return all(self.shortage_kb(region) == 0 for region in REGIONS)

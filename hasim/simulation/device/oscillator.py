@@ -1,9 +1,8 @@
-"""Two ears, two sampling clocks: how far the partner's samples lag behind one's own, and what that
-does to them.
+"""Two ears, two sampling clocks: by how much the partner's samples lag behind the ear's own.
 
-Crystals are a few ppm off. 20 ppm are 20 us a second, a sample of 16 kHz every 3.125 s. What an ear
-receives was sampled by the partner's clock; taken as if it were its own, it lags by the difference
-of the clocks, less what the ear corrects. Corrections are made once a hop.
+Crystals are off by some ppm. 20 ppm are 20 us per second, a sample at 16 kHz every 3.125 s. The
+received signal was sampled by the partner's clock; used with the ear's own clock, it lags by the
+difference of the clocks, less what the ear corrects. Corrections are made once per hop.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ SAMPLE_NS = 10**9 // SAMPLE_RATE_HZ
 
 
 class OscillatorSpec(Spec):
-    """An ear's sampling clock, and how the ear makes up for the partner's being another one."""
+    """An ear's sampling clock, and how the ear corrects the difference to the partner's."""
 
     ppm: float = Field(0.0, ge=-1000, le=1000)
-    """Faster than it should be."""
+    """Frequency error; positive: too fast."""
     wander_ppm: float = Field(0.0, ge=0, le=100)
-    """Standard deviation by which this changes within a second, as a random walk."""
+    """Standard deviation of its change within a second, as a random walk."""
     sync: Literal["none", "beacon", "pll"] = "none"
-    """What the ear knows of the partner's clock: nothing, so that its buffer runs over or empty;
-    the offset at every beacon; or the offset at any time, followed by a phase-locked loop."""
+    """What the ear knows of the partner's clock: nothing, so that its buffer overflows or runs
+    empty; the offset at every beacon; or the offset at any time, tracked by a phase-locked loop."""
     every_ms: float = Field(1000.0, ge=1, le=1e5)
-    """From beacon to beacon, or time constant of the loop."""
+    """Interval of the beacons, or time constant of the loop."""
     sync_error_us: float = Field(8.0, ge=0, le=1000)
-    """Standard deviation of what it knows."""
+    """Standard deviation of the known offset."""
     correction: Literal["insert_drop", "resample"] = "insert_drop"
-    """Whole samples are left out or doubled, or the signal is interpolated."""
+    """Whole samples are dropped or doubled, or the signal is interpolated."""
 
     @model_validator(mode="after")
     def _known_before_corrected(self) -> Self:
@@ -54,11 +53,11 @@ def skew_samples(
     hop_ns: int,
     stream: Callable[[str], np.random.Generator],
 ) -> ndarray:
-    """(ear, frame, 2): samples by which what the ear has of the partner lags, at the beginning and
-    at the end of every hop.
+    """(ear, frame, 2): samples by which the received signal lags, at the beginning and at the end
+    of every hop.
 
     Random streams: "clock/left" and "clock/right" for the wander, "sync/left" and "sync/right" for
-    what the ears know.
+    the errors of the known offsets.
     """
     ahead = [
         _ahead(spec, frames, hop_ns, stream(f"clock/{ear}"))
@@ -66,7 +65,7 @@ def skew_samples(
     ]
     result = np.empty((2, frames, 2))
     for ear, (spec, name) in enumerate(zip(oscillators, ("left", "right"), strict=True)):
-        # A partner that is ahead took the sample of this number earlier.
+        # A partner whose clock is ahead took the sample with this number earlier.
         lag = ahead[1 - ear] - ahead[ear]
         corrected = _corrected(spec, lag[:-1], hop_ns, stream(f"sync/{name}"))
         result[ear] = np.stack([lag[:-1] - corrected, lag[1:] - corrected], axis=-1)

@@ -1,4 +1,4 @@
-"""What a device draws: its cores, memory, radio and battery."""
+"""Power of a device: cores, memory, radio, and its battery."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class MacEnergy(Spec):
 
 
 class RadioPower(FromPreset):
-    """What an ear's radio draws in each of its states."""
+    """Power of an ear's radio in each of its states."""
 
     preset_group: ClassVar[PresetGroup] = "radios"
 
@@ -45,15 +45,15 @@ class RadioPower(FromPreset):
     tx_mw: float = Field(0.0, ge=0, le=1e4)
     """While it sends."""
     rx_mw: float = Field(0.0, ge=0, le=1e4)
-    """While it listens to the partner's packets, whether they are lost or not."""
+    """While it receives the partner's packets, whether they are lost or not."""
     sleep_mw: float = Field(0.0, ge=0, le=1e4)
     """The rest of the time."""
     ramp_us: float = Field(0.0, ge=0, le=1e4)
-    """From sleep to sending or listening, before each packet, at that state's power."""
+    """Time from sleep to sending or receiving, before each packet, at that state's power."""
 
 
 class PowerSpec(Spec):
-    """What an ear's electronics draw behind the converter: by states of the core, or by work."""
+    """Power of an ear's electronics behind the converter: by states of the core, or by work."""
 
     active_mw: float | None = Field(None, gt=0, le=1e4)
     """While core or accelerator compute, memory and leakage included, at the full clock."""
@@ -62,18 +62,20 @@ class PowerSpec(Spec):
     pj_per_byte: float | None = Field(None, ge=0, le=1e4)
     """Beside `pj_per_mac`: for every byte of weights, state and buffers, once a frame."""
     idle_mw: float | None = Field(None, ge=0, le=1e4)
-    """While nothing is computed, at the full clock; unknown counts as 0, and is said."""
+    """While nothing is computed, at the full clock; null: unknown, counted as 0 with a warning."""
     radio: RadioPower | None = None
-    """Unknown counts as 0, and is said."""
+    """Power of the radio; null: unknown, counted as 0 with a warning."""
     base_mw: float = Field(0.0, ge=0, le=1e4)
-    """All that is not simulated, such as converters and receiver; straight from the cell."""
+    """Everything that is not simulated, such as converters and receiver; directly from the cell."""
 
     @model_validator(mode="after")
     def _one_account(self) -> PowerSpec:
         if (self.active_mw is None) == (self.pj_per_mac is None):
-            raise ValueError("give one of active_mw and pj_per_mac; both would count twice")
+            raise ValueError("give either active_mw or pj_per_mac")
         if self.pj_per_byte is not None and self.active_mw is not None:
-            raise ValueError("pj_per_byte: active_mw has the memory in it; leave one out")
+            raise ValueError(
+                "pj_per_byte: must be left out with active_mw, which includes the memory"
+            )
         return self
 
 
@@ -88,6 +90,6 @@ class BatterySpec(FromPreset):
     volts: float = Field(1.25, gt=0, le=12)
     """Mean over the discharge."""
     usable: float = Field(1.0, gt=0, le=1)
-    """Share of the capacity that the aid can take out."""
+    """Share of the capacity that the aid can use."""
     conversion: float = Field(0.85, gt=0, le=1)
-    """Share of the cell's energy that the converter leaves to the electronics."""
+    """Efficiency of the converter between cell and electronics."""

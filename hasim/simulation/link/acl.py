@@ -1,9 +1,9 @@
 """A plain Bluetooth LE connection (ACL) between the ears.
 
-The ears meet every connection interval. From then on one packet after the other is sent and
-acknowledged with an empty one, 150 us before and after it, until nothing is left to send. What is
-lost is sent again until it is acknowledged or too old. One packet of 251 octets takes 1.392 ms on
-2M: 1442.5 kbit/s in one direction.
+There is a connection event in every connection interval. From its beginning one packet after the
+other is sent and acknowledged with an empty one, with 150 us before and after that, until nothing
+is left to send. A lost packet is sent again until it is acknowledged or too old. One packet of 251
+octets takes 1.392 ms on 2M: 1442.5 kbit/s in one direction.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ class Acl(PresetLink):
 
     kind: Literal["acl"] = "acl"
     connection_interval_ms: float = Field(7.5, ge=7.5, le=4000, multiple_of=1.25)
-    """From one meeting of the ears to the next."""
+    """From one connection event to the next."""
     phy: Phy = "2M"
     """Physical layer: rate and coding."""
     pdu_octets: int = Field(251, ge=1, le=251)
-    """Largest payload of a packet; larger ones travel in several packets."""
+    """Largest payload of a packet; larger payloads travel in several packets."""
     mic: bool = True
-    """Encrypted: 4 octets more a packet."""
+    """Encrypted: 4 octets more per packet."""
     flush_ms: float = Field(15.0, gt=0, le=10_000)
-    """Age at which a packet is thrown away that was not acknowledged."""
+    """Age at which a packet without acknowledgement is discarded."""
     ack_loss: float = Field(0.0, ge=0, le=1)
     """Probability that an acknowledgement is lost, so that an arrived packet is sent once more."""
     codec: CodecSpec = Pcm()
@@ -51,8 +51,7 @@ class Acl(PresetLink):
         return airtime_ns(self.phy, octets, self.mic) + empty_ns + 2 * INTER_FRAME_NS
 
     def air(self, bits: list[list[int]], hop_ns: int) -> Air:
-        """The connection with payloads of so many bits (by sending ear and channel) in every
-        hop."""
+        """The connection with payloads of `bits[sending ear][channel]` in every hop."""
         payloads = [[self._pieces(payload) for payload in ear] for ear in bits]
         occupied_ns = sum(p.occupied_ns for ear in payloads for pieces in ear for p in pieces)
         return AclAir(
@@ -85,7 +84,7 @@ class AclAir(Air):
     flush_ns: int = 0
 
     def entry(self, sender: int, now_ns: int, booked: Booked) -> Entry:
-        """At once, until it is too old."""
+        """Immediately, until it is too old."""
         return Entry(now_ns, now_ns + self.flush_ns)
 
     def latest_end_ns(

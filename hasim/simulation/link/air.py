@@ -1,8 +1,8 @@
-"""A link as it is played: the payloads of one run laid out on the air.
+"""The payloads of one run laid out on the air, as the simulation needs them.
 
-Whoever plays it asks five things: in which pieces a payload travels, when a piece may be sent for
-the first time, until when, how long it occupies the medium, and when it arrives. Here everything
-may be sent whenever the medium is free; the links with a rhythm of their own say otherwise.
+For every payload: in which pieces it travels, when a piece may be sent for the first time, until
+when, how long it occupies the medium, and when it arrives. Here a piece may be sent whenever the
+medium is free; links with a schedule of their own override that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NEVER = 2**63 - 1
 
 
 class Piece(NamedTuple):
-    """A part of a payload that travels in a packet of its own."""
+    """A part of a payload that travels in its own packet."""
 
     airtime_ns: int
     occupied_ns: int
@@ -28,7 +28,7 @@ class Piece(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """How a piece that was handed over fits into the link's schedule."""
+    """Place of a piece in the link's schedule."""
 
     begin_ns: int
     """Earliest start of the first attempt."""
@@ -40,7 +40,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Slots:
-    """Times at which the ears may begin to send: in turns, left before right, every period anew."""
+    """Times at which the ears may begin to send: in turns, left before right, in every period."""
 
     period_ns: int
     anchor_ns: int
@@ -61,7 +61,7 @@ class Slots:
         return first_ns + period * self.period_ns + slot * self.pitch_ns
 
     def later_ns(self, ear: int, now_ns: int, slots: int) -> int:
-        """So many slots of the ear after the one that begins at `now_ns`."""
+        """The ear's slot that is `slots` slots after the one that begins at `now_ns`."""
         for _ in range(slots):
             now_ns = self.next_ns(ear, now_ns + 1)
         return now_ns
@@ -71,7 +71,7 @@ Payloads = list[list[tuple[Piece, ...]]]
 """[sending ear][channel]: the pieces of a payload."""
 
 Booked = dict[tuple[int, int], int]
-"""(sending ear, event) -> pieces that have their place in it."""
+"""(sending ear, event) -> number of pieces that are sent in it."""
 
 
 @dataclass(frozen=True)
@@ -99,36 +99,35 @@ class Air:
     jitter_ns: int = 0
     slots: Slots | None = None
     """None: an ear sends whenever the medium is free."""
-    opens_ns: int = (
-        0  # 0, or a sleeping medium wakes at multiples of this, and works till all is sent
-    )
+    opens_ns: int = 0
+    """A sleeping medium wakes at multiples of this and works until all is sent; 0: always awake."""
 
     @property
     def period_ns(self) -> int:
-        """Time after which the link's rhythm repeats; 0 where it has none."""
+        """Period of the link's schedule; 0 where it has none."""
         return self.slots.period_ns if self.slots else self.opens_ns
 
     def entry(self, sender: int, now_ns: int, booked: Booked) -> Entry:
-        """The place in the schedule of a piece that is handed over now."""
+        """The place in the schedule of a piece that is handed over at `now_ns`."""
         return Entry(now_ns)
 
     def latest_end_ns(
         self, sender: int, channel: int, piece: int, entry: Entry, end_ns: int
     ) -> int:
-        """When the last attempt of a piece may end whose first one ended at `end_ns`."""
+        """Latest end of the last attempt of a piece whose first attempt ended at `end_ns`."""
         again_ns = self.payloads[sender][channel][piece].occupied_ns + self.pause_ns
         return end_ns + (self.attempts - 1) * again_ns
 
 
 def octets_of(bits: int) -> int:
-    """Octets that hold so many bits."""
+    """Octets that hold `bits`."""
     return -(-bits // 8)
 
 
 def fragments(octets: int, largest: int) -> list[tuple[int, Fraction]]:
     """Sizes of the packets that carry a payload, each with the share of the payload up to its end.
 
-    All but the last are as large as may be. A payload of nothing still takes a packet.
+    All but the last have the largest size. An empty payload still takes a packet.
     """
     count = max(1, ceil(octets / largest))
     ends = [min(octets, (number + 1) * largest) for number in range(count)]

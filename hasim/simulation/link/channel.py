@@ -1,4 +1,4 @@
-"""What happens to packets on their way: drawn at random, or the best and the worst there is."""
+"""Realisations of the channel: random losses and jitter, or the best and the worst case."""
 
 from __future__ import annotations
 
@@ -19,18 +19,23 @@ Stream = Callable[[str], np.random.Generator]
 
 @dataclass(frozen=True)
 class ChannelRealisation:
-    """Everything about packets that is not their size; pairs are by sending ear."""
+    """Losses, acknowledgements and delays of one run; pairs are by sending ear."""
 
     attempts: int
-    lost: tuple[LossProcess, LossProcess]  # one call per attempt
-    ack_lost: tuple[Iterator[bool], Iterator[bool]]  # one item per attempt that arrived
-    jitter_ns: Callable[[int, int, int, int], int]  # of (sender, frame, channel, piece)
-    late: bool = False  # what arrives does so as if at the last attempt there may be
-    flushes: bool = True  # packets that get too old or collide are lost
+    lost: tuple[LossProcess, LossProcess]
+    """One call for every attempt."""
+    ack_lost: tuple[Iterator[bool], Iterator[bool]]
+    """One item for every attempt that arrived."""
+    jitter_ns: Callable[[int, int, int, int], int]
+    """jitter_ns(sender, frame, channel, piece)"""
+    late: bool = False
+    """Packets arrive as if at their last possible attempt."""
+    flushes: bool = True
+    """Packets that become too old, or collide, are lost."""
 
 
 def random_realisation(link: LinkSpec, air: Air, stream: Stream, frames: int) -> ChannelRealisation:
-    """Losses and jitter, from the streams "loss/...", "ack/..." and "jitter/<direction>"."""
+    """Random losses and jitter, from the streams "loss/...", "ack/..." and "jitter/<direction>"."""
     left, right = DIRECTIONS
     pieces = max((len(pieces) for ear in air.payloads for pieces in ear), default=1)
     size = (frames, len(air.payloads[0]), pieces)
@@ -53,7 +58,7 @@ def random_realisation(link: LinkSpec, air: Air, stream: Stream, frames: int) ->
 
 
 def slowest_realisation(air: Air) -> ChannelRealisation:
-    """Everything arrives, but as late as it may: full jitter, and as if at its last attempt.
+    """Everything arrives as late as possible: full jitter, and as if at the last attempt.
 
     The medium is not occupied by the attempts before the last.
     """
@@ -68,7 +73,7 @@ def slowest_realisation(air: Air) -> ChannelRealisation:
 
 
 def prompt() -> ChannelRealisation:
-    """Everything arrives at its first attempt, without jitter."""
+    """Everything arrives at the first attempt, without jitter."""
     once = (repeat(False), repeat(False))
     return ChannelRealisation(1, (_never, _never), once, lambda *packet: 0, flushes=False)
 

@@ -2,8 +2,8 @@
 
 Every ISO interval holds `nse` sub-events; in each the left ear (the central) sends a packet and the
 right one answers. A packet is repeated from sub-event to sub-event until it is acknowledged or its
-time is over, which the stream fixes beforehand: so what arrives is handed out at one time, however
-often it was sent.
+flush point is reached, which the stream fixes in advance: a packet is delivered at the same time,
+however often it was sent.
 
 With L the payload in octets, T the airtime of a packet and SDU interval the hop:
 
@@ -49,26 +49,26 @@ class Cis(PresetLink):
     iso_interval_ms: float = Field(10.0, ge=5, le=4000, multiple_of=1.25)
     """From one event of the stream to the next."""
     bn: int = Field(1, ge=1, le=15)
-    """Burst number: new packets of each ear in every interval."""
+    """Burst number: new packets of each ear per interval."""
     nse: int = Field(3, ge=1, le=31)
-    """Sub-events in every interval, for new packets and repeats."""
+    """Sub-events per interval, for new packets and repeats."""
     ft: int = Field(1, ge=1, le=255)
-    """Flush timeout: events in which a packet may be sent."""
+    """Flush timeout: intervals in which a packet may be sent."""
     framing: Literal["unframed", "framed"] = "unframed"
-    """Unframed packets carry a hop or a part of it; framed ones cut hops as they come, with 5
-    octets more a packet and about an interval and a hop more latency."""
+    """Unframed packets carry a hop or a part of it; framed ones cut hops at any place, with 5
+    octets more per packet and about an interval and a hop more latency."""
     phy: Phy = "2M"
     """Physical layer: rate and coding."""
     pdu_octets: int = Field(251, ge=8, le=251)
     """Largest payload of a packet."""
     mic: bool = True
-    """Encrypted: 4 octets more a packet."""
+    """Encrypted: 4 octets more per packet."""
     anchor_ms: float = Field(0.0, ge=0, le=4000)
     """From the end of a hop to an event of the stream."""
     ack_loss: float = Field(0.0, ge=0, le=1)
     """Probability that an acknowledgement is lost, so that an arrived packet is sent once more."""
     reserved_airtime: float = Field(0.0, ge=0, lt=1)
-    """Share of every interval that is left to others, a phone's stream for instance."""
+    """Share of every interval that is reserved for others, such as a phone's stream."""
     codec: CodecSpec = Pcm()
     loss: LossSpec = Gilbert()
 
@@ -94,12 +94,12 @@ class Cis(PresetLink):
         return max(SMALLEST_SUB_EVENT_NS, both_ns + 2 * INTER_FRAME_NS)
 
     def latency_ns(self, sync_delay_ns: int, hop_ns: int) -> int:
-        """From a payload's own moment to the moment at which it is handed out."""
+        """From the time at which a payload is due to be sent to its delivery."""
         sign = 1 if self.framing == "framed" else -1
         return sync_delay_ns + self.ft * self.iso_interval_ns + sign * hop_ns
 
     def air(self, bits: list[list[int]], hop_ns: int) -> Air:
-        """The stream with payloads of so many bits (by sending ear and channel) in every hop.
+        """The stream with payloads of `bits[sending ear][channel]` in every hop.
 
         Raises ValueError where hops and intervals, packets and bursts, or sub-events and airtime
         do not fit together.
@@ -176,7 +176,7 @@ class Cis(PresetLink):
             )
 
     def _check_burst(self, needed: list[int], hop_ns: int) -> None:
-        """Unframed, every hop has its packets; framed, a shortage is for the verdict to see."""
+        """Unframed, every hop needs its packets; framed, the verdict reports a shortage."""
         if self.framing == "framed":
             return
         least = max(needed) * (self.iso_interval_ns // hop_ns)
@@ -188,7 +188,7 @@ class Cis(PresetLink):
 
 
 def sub_events(repeats: tuple[int, int], bn: tuple[int, int], ft: int) -> int:
-    """Sub-events that leave so many repeats to each packet of central and peripheral.
+    """Sub-events that are needed for `repeats` of each packet of central and peripheral.
 
     N_total = max((RTN_c + 1) BN_c, (RTN_p + 1) BN_p); NSE = ceil(N_total / FT).
 
@@ -201,18 +201,19 @@ def sub_events(repeats: tuple[int, int], bn: tuple[int, int], ft: int) -> int:
 
 @dataclass(frozen=True)
 class CisAir(Air):
-    """Sub-events of a stream; every packet has its interval, its flush point and its delivery."""
+    """Sub-events of a stream; every packet has its interval, flush point and time of delivery."""
 
     bn: int = 1
     ft: int = 1
-    grid_ns: int = 1  # payloads are taken at multiples of it after the anchor
+    grid_ns: int = 1
+    """Payloads are taken over at multiples of this after the anchor."""
     transport_ns: int = 0
 
     def entry(self, sender: int, now_ns: int, booked: Booked) -> Entry:
-        """The first interval with a place left.
+        """The first interval with a free place.
 
         The n-th of the `bn` packets of an interval is flushed after sub-event NSE - floor(NSE / BN)
-        (BN - 1 - n) of the last of its `ft` intervals, so that none starves those behind it.
+        (BN - 1 - n) of the last of its `ft` intervals, so that none blocks those after it.
         """
         slots = self.slots
         assert slots is not None
@@ -230,7 +231,7 @@ class CisAir(Air):
     def latest_end_ns(
         self, sender: int, channel: int, piece: int, entry: Entry, end_ns: int
     ) -> int:
-        """However often it is sent, it is handed out when it is due."""
+        """The delivery does not depend on the number of attempts."""
         return end_ns
 
 

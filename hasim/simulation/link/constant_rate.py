@@ -20,20 +20,20 @@ class ConstantRate(Spec):
 
     kind: Literal["constant_rate"] = "constant_rate"
     rate_kbps: float = Field(600.0, gt=0, le=1e6)
-    """Rate on the air: of the one medium where half duplex, else of each direction."""
+    """Rate on the air: of the shared medium with half duplex, else of each direction."""
     latency_ms: float = Field(1.0, ge=0, le=1000)
     """From the packet's last bit sent to its delivery."""
     jitter_ms: float = Field(0.0, ge=0, le=1000)
-    """Further delay of each packet, uniform between 0 and this."""
+    """Additional delay of each packet, uniform between 0 and this."""
     duplex: Literal["half", "full", "unscheduled"] = "half"
     """Half: one medium, on which the ears take turns; full: one for each direction; unscheduled:
-    one medium on which both send when they like (ALOHA), and lose what overlaps."""
+    one medium on which both send at any time (ALOHA), and packets that overlap are lost."""
     overhead_octets: int = Field(11, ge=0, le=1024)
     """Preamble, address, header and check sum of each packet."""
     packets_per_hop: int = Field(1, ge=1, le=16)
-    """Pieces of a hop's payload; those of a raw microphone leave as they are captured."""
+    """Packets per payload; those of a raw microphone leave as they are captured."""
     attempts: int = Field(1, ge=1, le=16)
-    """Transmissions of a packet before it is given up."""
+    """Transmissions of a packet at most."""
     retry_spacing_ms: float = Field(0.0, ge=0, le=100)
     """Pause before a packet is sent again."""
     ack_loss: float = Field(0.0, ge=0, le=1)
@@ -42,7 +42,7 @@ class ConstantRate(Spec):
     loss: LossSpec = Gilbert()
 
     def packet_bits(self, payload_bits: int) -> Fraction:
-        """Bits on the air of each of the pieces of a payload, overhead included."""
+        """Bits on the air of each piece of a payload, overhead included."""
         return Fraction(payload_bits, self.packets_per_hop) + 8 * self.overhead_octets
 
     def airtime_ns(self, payload_bits: int) -> int:
@@ -50,7 +50,7 @@ class ConstantRate(Spec):
         return ceil(self.packet_bits(payload_bits) * 10**6 / Fraction(str(self.rate_kbps)))
 
     def air(self, bits: list[list[int]], hop_ns: int) -> Air:
-        """The link with payloads of so many bits (by sending ear and channel) in every hop."""
+        """The link with payloads of `bits[sending ear][channel]` in every hop."""
         by_ear = [
             float(
                 sum(self.packets_per_hop * self.packet_bits(payload) for payload in ear if payload)

@@ -1,4 +1,4 @@
-"""The link that is no limit: what is left is the codec."""
+"""A link without delay, losses or limits; the codec is all that remains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hasim.simulation.link.losses import NoLoss
 
 
 class IdealLink(Spec):
-    """Everything arrives at once and nothing is lost; the codec still rounds."""
+    """Every packet arrives immediately; the codec still rounds."""
 
     kind: Literal["ideal"] = "ideal"
     codec: CodecSpec = Pcm()
@@ -23,7 +23,7 @@ class IdealLink(Spec):
     rate_kbps: ClassVar[float] = inf
 
     def air(self, bits: list[list[int]], hop_ns: int) -> Air:
-        """Nothing takes time."""
+        """Payloads of `bits[sending ear][channel]`, which take no time."""
         by_ear = tuple(float(sum(ear)) * 1e6 / hop_ns for ear in bits)
         payloads: list[list[tuple[Piece, ...]]] = [
             [(Piece(0, 0, payload),) for payload in ear] for ear in bits

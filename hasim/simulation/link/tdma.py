@@ -1,9 +1,9 @@
 """Proprietary radios with slots that begin with the hop.
 
-The radio's frame is one hop. From its beginning on the ears send in turns, left before right, each
-in slots that hold its largest packet and the space after it, as often as fits. A hop that was just
-captured so finds a slot at once, and nobody collides. Whether a packet came is said in the header
-of what the partner sends next.
+The radio's frame is one hop. From its beginning the ears send in turns, left before right, each in
+slots that hold its largest packet and the space after it, as many as fit. So there is a slot for a
+hop as soon as it is captured, and no collision. The header of the partner's next packet says
+whether a packet arrived.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ from hasim.simulation.link.losses import Bernoulli, Gilbert, LossSpec
 
 
 class HopSlots(PresetLink):
-    """What the links with slots in the hop have in common."""
+    """Common parameters of links with slots in the hop."""
 
     phy_kbps: float
     ifs_us: float
     max_payload: int = Field(251, ge=1, le=4096)
-    """Octets of a packet's payload; larger payloads travel in several packets of equal size."""
+    """Octets of a packet's payload at most; larger payloads travel in several equal packets."""
     attempts: int = Field(2, ge=1, le=16)
-    """Transmissions of a packet before it is given up, one hop after it was handed over at the
-    latest."""
+    """Transmissions of a packet at most, all within one hop."""
     ack_loss: float = Field(0.0, ge=0, le=1)
     """Probability that an acknowledgement is lost, so that an arrived packet is sent once more."""
     anchor_ms: float = Field(0.0, ge=0, le=1000)
@@ -39,7 +38,7 @@ class HopSlots(PresetLink):
     latency_ms: float = Field(0.0, ge=0, le=1000)
     """From the packet's last bit sent to its delivery."""
     reserved_airtime: float = Field(0.0, ge=0, lt=1)
-    """Share at the end of every hop that is left to others, a phone's stream for instance."""
+    """Share at the end of every hop that is reserved for others, such as a phone's stream."""
     codec: CodecSpec = Pcm()
     loss: LossSpec = Gilbert()
 
@@ -53,7 +52,7 @@ class HopSlots(PresetLink):
         raise NotImplementedError
 
     def air(self, bits: list[list[int]], hop_ns: int) -> Air:
-        """The link with payloads of so many bits (by sending ear and channel) in every hop.
+        """The link with payloads of `bits[sending ear][channel]` in every hop.
 
         Raises ValueError where not even one slot of each ear fits into a hop.
         """
@@ -69,7 +68,7 @@ class HopSlots(PresetLink):
         if count == 0:
             raise ValueError(
                 f"link.max_payload: slots of {sizes_ns[0] / 1e6:g} ms and {sizes_ns[1] / 1e6:g} ms "
-                f"for the two ears do not fit into {free_ns / 1e6:g} ms, which a hop leaves them; "
+                f"for the two ears do not fit into {free_ns / 1e6:g} ms, which a hop has for them; "
                 "take smaller packets, a faster radio or fewer bits"
             )
         packet_kbps = [
@@ -92,7 +91,8 @@ class HopSlots(PresetLink):
             return ()
         ifs_ns = round(self.ifs_us * 1e3)
         octets = octets_of(payload_bits)
-        even = -(-octets // -(-octets // self.max_payload))  # no slot is longer than it need be
+        # Packets of equal size keep the slots short.
+        even = -(-octets // -(-octets // self.max_payload))
         pieces = []
         for size, captured in fragments(octets, even):
             bits = self.packet_bits(size)
@@ -118,7 +118,7 @@ class Tdma(HopSlots):
 
 
 class Nfmi(HopSlots):
-    """Near-field magnetic induction through the head: slow, close, and hardly ever lost.
+    """Near-field magnetic induction through the head: slow, with a short range and few losses.
 
     Public figures are the rate (up to 596 kbit/s) and the power; overhead, space and losses are
     assumptions.
@@ -128,29 +128,29 @@ class Nfmi(HopSlots):
     phy_kbps: float = Field(596.0, gt=0, le=1e6)
     """Rate on the air, of both directions together."""
     ifs_us: float = Field(50.0, ge=0, le=1e4)
-    """Space after every packet, in which the direction is turned around."""
+    """Space after every packet, to change the direction."""
     overhead_percent: float = Field(20.0, ge=0, le=1000)
-    """What coding and headers add to the payload."""
+    """Coding and headers, relative to the payload."""
     loss: LossSpec = Bernoulli(probability=0.001)
 
     def packet_bits(self, payload_octets: int) -> Fraction:
-        """Payload and what is added to it."""
+        """Payload with coding and headers."""
         return 8 * payload_octets * (1 + Fraction(str(self.overhead_percent)) / 100)
 
 
 @dataclass(frozen=True)
 class HopSlotsAir(Air):
-    """Slots of each ear; a packet lives for one hop."""
+    """Slots of each ear; a packet expires after one hop."""
 
     def entry(self, sender: int, now_ns: int, booked: Booked) -> Entry:
-        """At once, for one hop."""
+        """Immediately, for one hop."""
         assert self.slots is not None
         return Entry(now_ns, now_ns + self.slots.period_ns)
 
     def latest_end_ns(
         self, sender: int, channel: int, piece: int, entry: Entry, end_ns: int
     ) -> int:
-        """All packets of the payload are repeated, the older ones first."""
+        """After the repeats of all earlier packets of the payload."""
         assert self.slots is not None
         own = self.payloads[sender][channel][piece]
         start_ns = end_ns - own.airtime_ns

@@ -25,8 +25,8 @@ LinkSpec = Annotated[
 def payload_bits(
     programs: tuple[Program, Program], rung: int = 0
 ) -> tuple[list[str], list[list[int]]]:
-    """All channels, sorted, and the bits of each in every frame, by sending ear; 0 where it does
-    not send. `rung`: so many steps down where payloads may be smaller; -1 is the last."""
+    """All channels, sorted, and `bits[sending ear][channel]` in every frame, 0 where an ear does
+    not send. `rung` is the step of the codec's ladder, -1 the last."""
     bits = [
         {step.channel: _at(step, rung) for step in program if isinstance(step, Send)}
         for program in programs
@@ -41,7 +41,7 @@ def _at(step: Send, rung: int) -> int:
 
 
 def rungs(programs: tuple[Program, Program]) -> int:
-    """How many sizes the payloads have."""
+    """Number of steps of the longest ladder."""
     steps = (step for program in programs for step in program)
     return 1 + max((len(step.ladder) for step in steps if isinstance(step, Send)), default=0)
 
@@ -49,10 +49,10 @@ def rungs(programs: tuple[Program, Program]) -> int:
 def offered_kbps(
     programs: tuple[Program, Program], link: LinkSpec, hop_ns: int
 ) -> tuple[float, ...]:
-    """What the ears want to send on each medium in kbit/s, overhead included and without retries.
+    """Rate in kbit/s that the ears send on each medium, overhead included, without repeats.
 
-    One medium where the directions share it; else two (left to right, right to left). Where
-    payloads may be smaller this is the least.
+    One medium where the directions share it; else two (left to right, right to left). With a ladder
+    of payloads this is the smallest.
     """
     return link.air(payload_bits(programs, rung=-1)[1], hop_ns).offered_kbps
 
@@ -60,7 +60,7 @@ def offered_kbps(
 def carried_kbps(
     programs: tuple[Program, Program], link: LinkSpec, hop_ns: int
 ) -> tuple[float, ...]:
-    """What each medium can carry of such packets in kbit/s, counted like `offered_kbps`."""
+    """Rate in kbit/s that each medium can carry of such packets, counted like `offered_kbps`."""
     return link.air(payload_bits(programs, rung=-1)[1], hop_ns).rate_kbps
 
 

@@ -1,12 +1,14 @@
-"""Adaptive differential coding: the difference to a prediction, in steps that follow the signal.
+"""Adaptive differential PCM: the difference to a prediction, in steps that follow the signal.
 
-Predictor from the two decoded samples before; mid-rise quantiser whose step grows after large codes
-and shrinks after small ones (Jayant, "Adaptive quantization with a one-word memory", Bell System
-Technical Journal 52, 1973), as in the ADPCM of IMA and, with more of everything, ITU-T G.726.
+This is hasim's own adaptive DPCM, neither IMA ADPCM nor ITU-T G.726: no other decoder reads its
+packets. It stands for the class of such codecs, at the same number of bits.
 
-Predictor and step live on from packet to packet. Each packet begins with them (two samples at 16
-bits, a step at 8), so that the receiver is back in step with the first packet after a loss: what is
-lost is the missing packet and no more.
+The predictor uses the two decoded samples before; the step of the mid-rise quantiser grows after
+large codes and shrinks after small ones (Jayant, "Adaptive quantization with a one-word memory",
+Bell System Technical Journal 52, 1973).
+
+Predictor and step continue from packet to packet. Each packet begins with them (two samples of 16
+bits and a step of 8), so that the receiver has the right state with the first packet after a loss.
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ from hasim.simulation.link.codecs.codec import RoundingCodec
 
 PREDICTOR = (1.25, -0.35)
 """Weights of the last decoded sample and the one before: poles at 0.83 and 0.42, so that an error
-is forgotten within a few samples."""
+decays within a few samples."""
 STEPS_PER_OCTAVE = 16
-SMALLEST_OCTAVE = 16  # the smallest step is 2^-16 of full scale; 256 steps are 8 bits
+# The smallest step is 2^-16 of full scale; 256 steps are 8 bits.
+SMALLEST_OCTAVE = 16
 STATE_BITS = 2 * 16 + 8
 GROWTH = {
     2: (0.80, 1.60),
@@ -36,7 +39,8 @@ speech), by bits; rounded to sixteenths of an octave."""
 
 
 class Adpcm(RoundingCodec):
-    """`bits` for the difference of each sample to its prediction, and the state in each packet."""
+    """`bits` for the difference of each sample to its prediction, and the state in each packet; an
+    adaptive DPCM of hasim, neither IMA nor G.726."""
 
     kind: Literal["adpcm"] = "adpcm"
     bits: int = Field(4, ge=2, le=5)
@@ -51,19 +55,22 @@ class Adpcm(RoundingCodec):
     def encode_decode(self, values: ndarray, full_scale: ndarray | float) -> ndarray:
         """`values` (..., packet, sample) as decoded, one stream after the other."""
         scale = np.broadcast_to(np.asarray(full_scale), values.shape)[..., :1, :1]
-        safe = np.where(scale > 0, scale, 1.0)  # a silent microphone has no full scale
+        # A silent microphone has full scale 0.
+        safe = np.where(scale > 0, scale, 1.0)
         streams = (values / safe).reshape(-1, *values.shape[-2:])
         decoded = np.stack([_stream(stream, self.bits) for stream in streams])
         return decoded.reshape(values.shape) * scale
 
     def bits_for(self, numbers: int, parts: int = 1) -> int:
-        """Payload bits for so many samples, and the state they start from."""
+        """Payload bits of `numbers` samples and of the state from which they start."""
         return numbers * parts * self.bits + STATE_BITS
 
 
 def _stream(packets: ndarray, bits: int) -> ndarray:
-    """(packet, sample) relative to full scale, decoded; plain Python, since each sample needs the
-    one before."""
+    """One stream (packet, sample), relative to full scale, as decoded.
+
+    In plain Python, because each sample needs the one before.
+    """
     growth = [round(STEPS_PER_OCTAVE * np.log2(factor)) for factor in GROWTH[bits]]
     finest = STEPS_PER_OCTAVE * SMALLEST_OCTAVE - 1
     steps = [
@@ -74,10 +81,8 @@ def _stream(packets: ndarray, bits: int) -> ndarray:
     index, last, before = finest // 2, 0.0, 0.0
     decoded = []
     for packet in packets.tolist():
-        last, before = (
-            round(last * 32768) / 32768,
-            round(before * 32768) / 32768,
-        )  # as in the header
+        # As in the packet's header.
+        last, before = round(last * 32768) / 32768, round(before * 32768) / 32768
         for sample in packet:
             predicted = first * last + second * before
             step = steps[index]

@@ -1,14 +1,14 @@
-"""Bits where they matter: each band of a spectrum gets as many as lower the filter's error most.
+"""Bit allocation by band: each band gets the bits that reduce the error of the filter most.
 
 The error that rounding leaves in the receiver's output is, per bin, |w|^2 times the rounding noise,
 w being the filter's weight on the exchanged channel. With D(b) the noise of a quantiser at b bits,
 the best distribution of a given total is reverse water-filling on |w|^2 times the signal's power
 (Srinivasan and den Brinker, "Rate-constrained beamforming in binaural hearing aids", EURASIP
 Journal on Advances in Signal Processing 2009; the principle is Huang and Schultheiss 1963). Here
-bits are whole numbers per band, so they are handed out one by one to the band that gains most.
+bits are whole numbers per band, so they are assigned one by one to the band that gains most.
 
-The exchange multiplies each bin by |w| before the codec and divides after it, so what the codec
-sees as level is already weighted; it need not know any filter.
+The exchange multiplies each bin by |w| before the codec and divides after it, so the level that the
+codec gets is already weighted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from hasim.simulation.link.codecs.codec import RoundingCodec
 from hasim.simulation.link.codecs.pcm import round_midrise
 
 BANDS = 24
-SCALE_BITS = 6  # of each band's scale in each packet: 64 steps of 1.5 dB
+# Of each band's scale in each packet: 64 steps of 1.5 dB.
+SCALE_BITS = 6
 MOST_BITS = 16
 
 
@@ -45,17 +46,17 @@ class Allocated(RoundingCodec):
     uses_importance: ClassVar[bool] = True
 
     def encode_decode(self, values: ndarray, full_scale: ndarray | float) -> ndarray:
-        """`values` (..., packet, bin), complex, as decoded; `full_scale` (..., 1, bin) is the level
-        of each bin, which sender and receiver know, and decides who gets bits."""
+        """`values` (..., packet, bin), complex, as decoded. `full_scale` (..., 1, bin) is the level
+        of each bin, known to sender and receiver, by which the bits are allocated."""
         return self._rounded(values, full_scale)[0]
 
     def noise_power(self, values: ndarray, full_scale: ndarray | float) -> ndarray:
-        """Expected power of the rounding error (..., packet, bin), from the steps, which the
-        receiver knows; none where a band has no bits and nothing is received."""
+        """Expected power of the rounding error (..., packet, bin), from the step sizes, which the
+        receiver knows; 0 in bands without bits, which are silent."""
         return self._rounded(values, full_scale)[1]
 
     def bits_for(self, numbers: int, parts: int = 1) -> int:
-        """Payload bits: the total that is distributed, and the scales."""
+        """Payload bits: the total that is allocated, and the scales."""
         return numbers * parts * self.bits + SCALE_BITS * len(band_edges(numbers)[:-1])
 
     def allocation(self, level: ndarray) -> ndarray:

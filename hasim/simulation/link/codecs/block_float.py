@@ -1,4 +1,4 @@
-"""A shared exponent per block, a mantissa per number: the full scale follows the signal."""
+"""Block floating point: an exponent per block and a mantissa per number."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class BlockFloat(RoundingCodec):
     """Numbers that share an exponent (bins, or samples)."""
 
     def encode_decode(self, values: ndarray, full_scale: ndarray | float) -> ndarray:
-        """`values` (..., number), real or complex, as decoded; `full_scale` is not needed.
+        """`values` (..., number), real or complex, as decoded; `full_scale` is not used.
 
         A block's full scale is the power of two above its largest real or imaginary part.
         """
@@ -41,5 +41,5 @@ class BlockFloat(RoundingCodec):
         return coded.reshape(*values.shape[:-1], -1)[..., :numbers]
 
     def bits_for(self, numbers: int, parts: int = 1) -> int:
-        """Payload bits for so many numbers of one (real) or two (complex) parts."""
+        """Payload bits of `numbers`, each of one (real) or two (complex) `parts`."""
         return numbers * parts * self.bits + EXPONENT_BITS * -(-numbers // self.block)

@@ -1,8 +1,7 @@
-"""What every codec promises: how many bits, how much work, how much delay, and what is left of the
-signal.
+"""The contract of codecs: bits, computation, delay, and the decoded signal.
 
-Values are (..., packet, number): packets in the order in which they are sent, because some codecs
-remember.
+Values are (..., packet, number), packets in the order in which they are sent, because some codecs
+have a state.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ Domain = Literal["samples", "spectrum"]
 
 
 class Codec(Spec):
-    """A codec that neither computes nor delays worth mentioning; subclasses say what they do."""
+    """A codec without computation and delay worth counting; subclasses define the rest."""
 
     macs_per_number: ClassVar[tuple[int, int]] = (0, 0)
     """Multiply-accumulates to encode and to decode a number (a sample, or a complex bin).
@@ -49,7 +48,7 @@ class Codec(Spec):
         raise NotImplementedError
 
     def bits_for(self, numbers: int, parts: int = 1) -> int:
-        """Payload bits for a packet of so many numbers of one (real) or two (complex) parts."""
+        """Payload bits of a packet of `numbers`, each of one (real) or two (complex) `parts`."""
         raise NotImplementedError
 
     def noise_power(self, values: ndarray, full_scale: ndarray | float) -> ndarray | None:
@@ -58,30 +57,31 @@ class Codec(Spec):
         return None
 
     def linear(self, values: ndarray) -> ndarray:
-        """What the codec keeps of (..., number) even with infinitely many bits: all, as a rule."""
+        """`values` (..., number) as decoded without rounding: unchanged, unless the codec sends fewer
+        numbers."""
         return values
 
     def delay_samples(self, hop: int) -> int:
-        """From the end of a hop of samples until its last sample can be decoded, at worst."""
+        """Longest time from the end of a hop until its last sample can be decoded, in samples."""
         return 0
 
     @property
     def ladder(self) -> tuple[Self, ...]:
-        """This codec, and those with fewer bits that take its place while the link is behind."""
+        """This codec, then those with fewer bits that replace it while the link is congested."""
         return (self,)
 
     @property
     def copy_codec(self) -> Codec | None:
-        """The codec of the previous packet's copy that travels along; None: no copy."""
+        """The codec of the copy of the previous packet in each packet; None: no copy."""
         return None
 
 
 class RoundingCodec(Codec):
-    """A codec with so many bits per number, and perhaps a coarse copy of the previous packet."""
+    """A codec with `bits` per number and an optional coarse copy of the previous packet."""
 
     fec_bits: int = Field(0, ge=0, le=16)
-    """Bits per number of a copy of the previous packet in each packet, so that a single loss is
-    made good one frame late; 0: no copy."""
+    """Bits per number of a copy of the previous packet in each packet, which restores a single lost
+    packet one frame later; 0: no copy."""
 
     @property
     def copy_codec(self) -> Self | None:

@@ -1,14 +1,14 @@
 """A band-wise spectrum: low bins as they are, high ones as one complex number per ERB band.
 
-A spatial filter needs the phase between the ears, bin by bin. Below `linear` it gets it. Above,
-each band's bins are replaced by the nearest spectrum that runs straight from one band's centre to
-the next's, phases counted from the middle of the window. That is a short piece of the frame around
-its middle: of a noise that fills the frame, a band of K bins keeps about one K-th of the energy. So
-the high bands tell the partner's level and a little of its phase; they do not let the filter null a
-source. Magnitudes alone would tell it nothing at all, and are not offered.
+A spatial filter needs the phase between the ears, bin by bin. In the low bins it has it. Above,
+each band's bins are replaced by the nearest spectrum that is linear between the centres of
+neighbouring bands, with phases counted from the middle of the window. That is a short piece of the
+frame around its middle: of a noise that fills the frame, a band of K bins keeps about 1/K of the
+energy. So the high bands carry the partner's level and a little of its phase, which is not enough
+for the filter to null a source. Magnitudes alone would not help it at all and are not offered.
 
-Up to rounding the codec is a linear map of the spectrum, so target and noise can be sent through it
-apart.
+Without rounding the codec is a linear map of the spectrum, so target and noise can be sent through
+it separately.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ class ErbBands(RoundingCodec):
         )
 
     def bits_for(self, numbers: int, parts: int = 1) -> int:
-        """Payload bits of a spectrum; the codec decides how many numbers it sends."""
-        _bank(self.linear_bins, self.bands, numbers)  # refuses bands that do not fit
+        """Payload bits of a spectrum: of the numbers that are sent, not of `numbers`."""
+        # Refuses bands that do not fit.
+        _bank(self.linear_bins, self.bands, numbers)
         return (self.linear_bins + self.bands) * parts * self.bits
 
     def linear(self, values: ndarray) -> ndarray:
@@ -84,5 +85,6 @@ def _bank(linear_bins: int, bands: int, bins: int) -> tuple[ndarray, ndarray]:
 
 
 def _middle(bins: int) -> ndarray:
-    """Turns phases counted from the start of a window of 2 (bins - 1) samples to its middle."""
+    """Factors (bin,) that move the phase reference from the start of a window of 2 (bins - 1)
+    samples to its middle."""
     return np.where(np.arange(bins) % 2, -1.0, 1.0)

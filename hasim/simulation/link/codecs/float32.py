@@ -21,5 +21,5 @@ class Float32(Codec):
         return values
 
     def bits_for(self, numbers: int, parts: int = 1) -> int:
-        """Payload bits for so many numbers of one (real) or two (complex) parts."""
+        """Payload bits of `numbers`, each of one (real) or two (complex) `parts`."""
         return 32 * numbers * parts

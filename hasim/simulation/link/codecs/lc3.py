@@ -1,12 +1,11 @@
 """LC3, the codec of Bluetooth LE Audio, through the optional package `lc3py` (`hasim[lc3]`).
 
-Codec frames of 2.5 to 10 ms do not care for hops: a packet carries the codec frames that became
-complete during its hop, and a hop can be decoded when the frames that overlap it have come. So a
-hop needs the packets of its own and of the next one or more hops, and waits for them: the delay is
-what the simulation charges, at whole hops. Frames of 2.5 and 5 ms belong to LC3plus (ETSI TS 103
-634).
+Codec frames of 2.5 to 10 ms are independent of hops: a packet carries the codec frames that became
+complete during its hop, and a hop can be decoded when all frames that overlap it have arrived. So a
+hop needs its own packet and those of the next one or more hops; the simulation counts that delay in
+whole hops. Frames of 2.5 and 5 ms belong to LC3plus (ETSI TS 103 634).
 
-The decoder's own concealment is not used: what is missing is for the node to conceal.
+The decoder's concealment is not used: missing frames are concealed by the node.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from hasim.dsp.stft import SAMPLE_RATE_HZ
 from hasim.simulation.link.codecs.codec import Codec
 
 LOOK_AHEAD_SAMPLES = {2500: 40, 5000: 40, 7500: 64, 10000: 40}
-"""Overlap of the codec's transform: 2.5 ms, with frames of 7.5 ms 4 ms."""
+"""Overlap of the codec's transform: 2.5 ms, or 4 ms with frames of 7.5 ms."""
 
 
 class Lc3(Codec):
@@ -57,7 +56,7 @@ class Lc3(Codec):
         return self.frame_us * SAMPLE_RATE_HZ // 1_000_000
 
     def encode_decode(self, values: ndarray, full_scale: ndarray | float) -> ndarray:
-        """`values` (..., packet, sample) as decoded, with the codec's delay taken out again."""
+        """`values` (..., packet, sample) as decoded, without the codec's delay."""
         scale = np.broadcast_to(np.asarray(full_scale), values.shape)[..., :1, :1]
         safe = np.where(scale > 0, scale, 1.0)
         streams = np.clip(values / safe, -1.0, 1.0).reshape(-1, values.shape[-2] * values.shape[-1])
@@ -65,17 +64,17 @@ class Lc3(Codec):
         return decoded.reshape(values.shape) * scale
 
     def bits_for(self, numbers: int, parts: int = 1) -> int:
-        """Payload bits of an average packet of so many samples."""
+        """Payload bits of an average packet of `numbers` samples."""
         return -(-8 * self.octets * numbers * parts // self.frame_samples)
 
     def delay_samples(self, hop: int) -> int:
-        """From the end of a hop until the last codec frame that it needs is complete, at worst."""
+        """Longest time from the end of a hop until the last codec frame for it is complete."""
         frame, ahead = self.frame_samples, LOOK_AHEAD_SAMPLES[self.frame_us]
         ends = hop * np.arange(1, frame // gcd(frame, hop) + 1)
         return int((-(-(ends + ahead) // frame) * frame - ends).max())
 
     def _stream(self, samples: ndarray) -> ndarray:
-        """(sample,) within -1 and 1, there and back."""
+        """One stream (sample,), from -1 to 1, encoded and decoded."""
         import lc3
 
         frame, delay = self.frame_samples, LOOK_AHEAD_SAMPLES[self.frame_us]

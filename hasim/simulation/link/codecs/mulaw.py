@@ -16,7 +16,7 @@ MU = 255.0
 
 class MuLaw(RoundingCodec):
     """`bits` per number on a logarithmic scale: a nearly constant ratio of signal to rounding
-    noise."""
+    noise (G.711 with 8)."""
 
     kind: Literal["mulaw"] = "mulaw"
     bits: int = Field(8, ge=1, le=16)
@@ -39,5 +39,5 @@ class MuLaw(RoundingCodec):
         return np.copysign(np.expm1(np.abs(coded) * np.log1p(MU)) / MU * scale, coded)
 
     def bits_for(self, numbers: int, parts: int = 1) -> int:
-        """Payload bits for so many numbers of one (real) or two (complex) parts."""
+        """Payload bits of `numbers`, each of one (real) or two (complex) `parts`."""
         return numbers * parts * self.bits

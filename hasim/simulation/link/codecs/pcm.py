@@ -23,9 +23,8 @@ class Pcm(RoundingCodec):
     headroom_db: float = Field(18.0, ge=0, le=40)
     """Full scale above the microphone's root mean square; less clips the peaks of speech."""
     fewer_bits: tuple[Annotated[int, Field(ge=1, le=15)], ...] = ()
-    """Bits while the link is behind: the first with one payload still waiting to be sent, the
-    second with two, the last with more. What is being captured then leaves when the hop is
-    complete."""
+    """Bits while the link is congested: the first with one payload still waiting to be sent, the
+    second with two, the last with more. Payloads then leave when their hop is complete."""
 
     @model_validator(mode="after")
     def _ever_fewer(self) -> Self:
@@ -49,7 +48,7 @@ class Pcm(RoundingCodec):
         return round_midrise(values, full_scale, self.bits)
 
     def bits_for(self, numbers: int, parts: int = 1) -> int:
-        """Payload bits for so many numbers of one (real) or two (complex) parts."""
+        """Payload bits of `numbers`, each of one (real) or two (complex) `parts`."""
         return numbers * parts * self.bits
 
 
@@ -62,9 +61,9 @@ def round_midrise(values: ndarray, full_scale: ndarray | float, bits: int) -> nd
         real = round_midrise(values.real, full_scale, bits)
         return real + 1j * round_midrise(values.imag, full_scale, bits)
     step = 2.0 * np.asarray(full_scale) / 2**bits
-    safe = np.where(step > 0, step, 1.0)  # a silent microphone has no full scale, and sends zeros
-    # Digital silence lies on a threshold: a little more, so that rounding errors do not choose its
-    # side.
+    # A silent microphone has full scale 0 and sends zeros.
+    safe = np.where(step > 0, step, 1.0)
+    # Digital silence lies on a threshold: the offset keeps rounding errors from choosing the side.
     level = np.floor(values / safe + 1e-9)
     level = np.clip(level, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     return (level + 0.5) * step

@@ -17,10 +17,10 @@ class Bernoulli(Spec):
 
     kind: Literal["bernoulli"] = "bernoulli"
     probability: float = Field(0.01, ge=0, le=1)
-    """That an attempt is lost."""
+    """Probability that an attempt is lost."""
 
     def process(self, rng: Generator, direction: Direction) -> LossProcess:
-        """Lost where a uniform value falls below the probability; more loss adds to those lost."""
+        """Lost where a uniform value is below the probability, so that a higher one adds losses."""
         flags = independent(self.probability, rng)
         return lambda frame, start_ns, bits: next(flags)
 

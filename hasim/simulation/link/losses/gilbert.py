@@ -8,8 +8,8 @@
 The process emits from its current state and then moves, starting in the stationary distribution.
 Gilbert's simple channel has k = 1 and h = 0: what is lost is the bad state itself.
 
-A step is an attempt, or a fixed time: then the channel moves on whether anybody sends or not, and
-an attempt repeated within a burst is lost as well.
+A step is an attempt, or a fixed time: then the channel moves on whether or not somebody sends, and
+an attempt that is repeated within a burst is lost as well.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Gilbert(PresetLoss):
     mean_burst: float = Field(2.0, ge=1)
     """Mean number of consecutive lost steps."""
     step_ms: float | None = Field(None, gt=0, le=1000)
-    """Time of a step, whoever sends; null: a step for every attempt."""
+    """Duration of a step, with or without attempts; null: a step is an attempt."""
 
     @model_validator(mode="after")
     def _bursts_long_enough(self) -> Self:
@@ -42,7 +42,7 @@ class Gilbert(PresetLoss):
         return self
 
     def process(self, rng: Generator, direction: Direction) -> LossProcess:
-        """Lost while the state is bad; at equal burst length, more loss adds to those lost."""
+        """Lost while the state is bad; at equal burst length, a higher loss adds losses."""
         p, r = transitions(self.mean_loss, self.mean_burst)
         return _stepped(gilbert_elliott(p, r, k=1.0, h=0.0, rng=rng), self.step_ms)
 
@@ -52,8 +52,8 @@ class Gilbert(PresetLoss):
 
 
 class GilbertElliott(Spec):
-    """The same channel by its four probabilities, losing some in the good and not all in the bad
-    state (Elliott 1963)."""
+    """The same channel by its four probabilities, with losses in the good state and not all lost in
+    the bad one (Elliott 1963)."""
 
     kind: Literal["gilbert_elliott"] = "gilbert_elliott"
     p: float = Field(0.02, ge=0, le=1)
@@ -65,7 +65,7 @@ class GilbertElliott(Spec):
     h: float = Field(0.0, ge=0, le=1)
     """Probability that an attempt in the bad state succeeds."""
     step_ms: float | None = Field(None, gt=0, le=1000)
-    """Time of a step, whoever sends; null: a step for every attempt."""
+    """Duration of a step, with or without attempts; null: a step is an attempt."""
 
     @model_validator(mode="after")
     def _it_moves(self) -> Self:
@@ -73,14 +73,14 @@ class GilbertElliott(Spec):
         return self
 
     def process(self, rng: Generator, direction: Direction) -> LossProcess:
-        """Every attempt succeeds with the probability of the state it is made in."""
+        """Every attempt succeeds with the probability of the state in which it is made."""
         if self.step_ms is None:
             return _stepped(gilbert_elliott(self.p, self.r, self.k, self.h, rng), None)
-        # Attempts within a step share its state, but not their luck.
-        luck, moves = rng.spawn(2)
+        # Attempts within a step share its state; whether they are lost is drawn for each.
+        outcomes, moves = rng.spawn(2)
         bad = InTime(gilbert_elliott(self.p, self.r, 1.0, 0.0, moves), round(self.step_ms * MS_NS))
         succeeds = {False: self.k, True: self.h}
-        return lambda frame, start_ns, bits: bool(luck.random() >= succeeds[bad.at(start_ns)])
+        return lambda frame, start_ns, bits: bool(outcomes.random() >= succeeds[bad.at(start_ns)])
 
     def asked(self, frames: int) -> float:
         """Share of attempts lost in the long run."""
@@ -95,10 +95,9 @@ def _stepped(flags: Iterator[bool], step_ms: float | None) -> LossProcess:
 
 
 def transitions(mean_loss: float, mean_burst: float) -> tuple[float, float]:
-    """(p, r) of the simple channel: r = 1/B, p = r L/(1 - L); if all is lost, bad never ends.
+    """(p, r) of the simple channel: r = 1/B, p = r L/(1 - L); if all is lost, r = 0.
 
-    Raises ValueError where good attempts would have to be rarer than one between two bursts (p >
-    1).
+    Raises ValueError where bursts would have to be less than one good attempt apart (p > 1).
     """
     if mean_loss == 1:
         return 1.0, 0.0
@@ -120,7 +119,7 @@ def gilbert_elliott(p: float, r: float, k: float, h: float, rng: Generator) -> I
     while True:
         for emit, move in rng.random((512, 2)).tolist():
             yield emit >= (h if bad else k)
-            # One value serves both states: a larger p or a smaller r can only add bad states.
+            # One value for both states: a larger p or a smaller r can only add bad states.
             bad = move < (1 - r if bad else p)
 
 

@@ -1,4 +1,4 @@
-"""The Gilbert channel that explains a recorded trace best, and how sure that is."""
+"""Parameters of the Gilbert channel from a recorded trace, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ class GilbertFit:
     """Parameters of the simple Gilbert channel, one step per packet."""
 
     packets: int
-    bursts: int  # runs of lost packets
+    bursts: int
+    """Runs of lost packets."""
     mean_loss: Estimate
     mean_burst: Estimate
     p: Estimate
     r: Estimate
     evidence: float
-    """Log likelihood ratio against independent losses; more than about 2 speaks for bursts."""
+    """Log likelihood ratio against independent losses; above about 2 it is evidence of bursts."""
 
 
 def fit_gilbert(lost: Sequence[bool]) -> GilbertFit:
@@ -45,13 +46,13 @@ def fit_gilbert(lost: Sequence[bool]) -> GilbertFit:
         raise ValueError(f"a trace needs at least two packets (got shape {flags.shape})")
     if flags.all() or not flags.any():
         what = "every" if flags.all() else "no"
-        raise ValueError(f"{what} packet was lost: bursts cannot be told from that")
+        raise ValueError(f"{what} packet was lost: there are no bursts to measure")
     before, after = flags[:-1], flags[1:]
     good, bad = int(np.sum(~before)), int(np.sum(before))
     begun, ended = int(np.sum(~before & after)), int(np.sum(before & ~after))
     if begun == 0 or ended == 0:
         raise ValueError(
-            "the trace holds no whole burst between packets that arrived; record for longer"
+            "the trace has no complete burst between packets that arrived; record for longer"
         )
     p, r = _share(begun, good), _share(ended, bad)
     odds = p.value / r.value
@@ -79,6 +80,6 @@ def _share(hits: int, trials: int) -> Estimate:
 
 
 def _likelihood(hits: int, trials: int) -> float:
-    """Logarithm of the likelihood of so many hits at their own share."""
+    """Logarithm of the likelihood of `hits` of `trials` at their own share."""
     misses = trials - hits
     return sum(count * log(count / trials) for count in (hits, misses) if count)

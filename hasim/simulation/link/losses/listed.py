@@ -1,4 +1,4 @@
-"""Exactly these frames, for tests and measured traces."""
+"""Losses of listed frames, for tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hasim.simulation.link.losses.process import Direction, LossProcess
 
 
 class LossList(Spec):
-    """Exactly these frames are lost, in both directions or in each its own."""
+    """Exactly the listed frames are lost, by direction."""
 
     kind: Literal["list"] = "list"
     left_to_right: tuple[Annotated[int, Field(ge=0)], ...] = ()
@@ -21,11 +21,11 @@ class LossList(Spec):
     """Frames whose packets from the right ear are lost."""
 
     def process(self, rng: Generator, direction: Direction) -> LossProcess:
-        """Every attempt of every piece of a named frame is lost, and nothing else."""
-        named = frozenset(getattr(self, direction))
-        return lambda frame, start_ns, bits: frame in named
+        """Every attempt of every piece of a listed frame is lost, and nothing else."""
+        listed = frozenset(getattr(self, direction))
+        return lambda frame, start_ns, bits: frame in listed
 
     def asked(self, frames: int) -> float:
-        """Share of the run's frames that are named."""
-        named = (*self.left_to_right, *self.right_to_left)
-        return sum(frame < frames for frame in named) / (2 * frames)
+        """Share of the run's frames that are listed."""
+        listed = (*self.left_to_right, *self.right_to_left)
+        return sum(frame < frames for frame in listed) / (2 * frames)

@@ -21,11 +21,11 @@ from hasim.simulation.link.losses.process import MS_NS, Direction, InTime, LossP
 
 THERMAL_NOISE_DBM_PER_HZ = -174.0
 TYPICAL_BITS = 2080
-"""Of a Bluetooth LE packet of 250 octets, where a loss rate has to be stated without a packet."""
+"""Bits of a Bluetooth LE packet of 250 octets, for a loss rate without a given packet."""
 
 
 class Snr(PresetLoss):
-    """Bit errors by the signal-to-noise ratio; the shadowing has a state for every millisecond."""
+    """Bit errors from the signal-to-noise ratio, with shadowing that changes every millisecond."""
 
     kind: Literal["snr"] = "snr"
     tx_dbm: float = Field(0.0, ge=-40, le=30)
@@ -37,9 +37,9 @@ class Snr(PresetLoss):
     bandwidth_mhz: float = Field(2.0, gt=0, le=100)
     """Of the receiver: 1 for LE 1M and coded, 2 for LE 2M."""
     shadowing_sigma_db: float = Field(6.0, ge=0, le=20)
-    """Standard deviation of the shadowing; an assumption, for want of measurements ear to ear."""
+    """Standard deviation of the shadowing; an assumption, not measured from ear to ear."""
     coherence_ms: float = Field(50.0, gt=0, le=1e5)
-    """After this time the correlation of the shadowing is 1/e; an assumption as well."""
+    """Time after which the correlation of the shadowing is 1/e; an assumption as well."""
 
     @property
     def mean_snr_db(self) -> float:
@@ -48,10 +48,10 @@ class Snr(PresetLoss):
         return self.tx_dbm + self.path_gain_db - noise_dbm
 
     def process(self, rng: Generator, direction: Direction) -> LossProcess:
-        """Lost where a uniform value falls below the packet error rate at that moment."""
-        luck, shadowing = rng.spawn(2)
+        """Lost where a uniform value is below the packet error rate at that moment."""
+        outcomes, shadowing = rng.spawn(2)
         fade_db = InTime(self._fades_db(shadowing), MS_NS)
-        uniform = _uniform(luck)
+        uniform = _uniform(outcomes)
         mean_db = self.mean_snr_db
 
         def lost(frame: int, start_ns: int, bits: int) -> bool:
@@ -65,7 +65,8 @@ class Snr(PresetLoss):
         if self.shadowing_sigma_db == 0:
             return packet_error_rate(bit_error_rate(self.mean_snr_db), TYPICAL_BITS)
         total = weights = 0.0
-        for step in range(-400, 401):  # to 8 sigma, in steps much finer than the waterfall
+        # To 8 sigma, in steps much finer than the slope of the error rate.
+        for step in range(-400, 401):
             z = step / 50
             weight = exp(-z * z / 2)
             snr_db = self.mean_snr_db - z * self.shadowing_sigma_db
@@ -74,18 +75,18 @@ class Snr(PresetLoss):
         return total / weights
 
     def _fades_db(self, rng: Generator) -> Iterator[float]:
-        """One for every millisecond, from the stationary distribution on."""
+        """One value in dB for every millisecond, starting in the stationary distribution."""
         keep = exp(-1 / self.coherence_ms)
         fresh = sqrt(1 - keep * keep)
         fade = float(rng.standard_normal())
         while True:
-            for news in rng.standard_normal(512).tolist():
+            for value in rng.standard_normal(512).tolist():
                 yield self.shadowing_sigma_db * fade
-                fade = keep * fade + fresh * news
+                fade = keep * fade + fresh * value
 
 
 def noise_floor_dbm(bandwidth_mhz: float, noise_figure_db: float) -> float:
-    """Thermal noise in the receiver's bandwidth, and what the receiver adds."""
+    """Thermal noise in the receiver's bandwidth plus the receiver's noise figure."""
     return THERMAL_NOISE_DBM_PER_HZ + 10 * log10(bandwidth_mhz * 1e6) + noise_figure_db
 
 

@@ -1,4 +1,4 @@
-"""Losses as they were recorded: a file with one flag for every packet."""
+"""Recorded losses: a file with one flag for every packet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_OCTETS = 100_000_000
 
 
 class LossTrace(Spec):
-    """Attempt i is lost where flag i of the file says so; at its end the trace begins anew."""
+    """Attempt i is lost where flag i of the file says so; after its end the trace is repeated."""
 
     kind: Literal["trace"] = "trace"
     file: Path
@@ -35,9 +35,9 @@ class LossTrace(Spec):
 
 
 def read_trace(file: Path) -> dict[Direction, list[bool]]:
-    """Flags of lost packets for each direction; a file without directions serves both.
+    """Flags of lost packets for each direction; a file without directions is used for both.
 
-    Raises InputError where the file is missing, too large, empty or says something else.
+    Raises InputError where the file is missing, too large, empty, or not a trace.
     """
     try:
         if file.stat().st_size > MAX_OCTETS:
