@@ -182,7 +182,7 @@ def test_two_accounts_of_the_same_energy_are_refused():
         PowerSpec(active_mw=1, pj_per_mac=MacEnergy(fp32=1))
     with pytest.raises(ValueError, match="give either active_mw or pj_per_mac"):
         PowerSpec()
-    with pytest.raises(ValueError, match="active_mw has the memory in it"):
+    with pytest.raises(ValueError, match="must be left out with active_mw"):
         PowerSpec(active_mw=1, pj_per_byte=1)
 
 

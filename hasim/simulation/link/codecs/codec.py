@@ -57,8 +57,8 @@ class Codec(Spec):
         return None
 
     def linear(self, values: ndarray) -> ndarray:
-        """`values` (..., number) as decoded without rounding: unchanged, unless the codec sends fewer
-        numbers."""
+        """`values` (..., number) as decoded without rounding: unchanged, unless the codec sends
+        fewer numbers."""
         return values
 
     def delay_samples(self, hop: int) -> int:
