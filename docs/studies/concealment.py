@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from study import FIGURES, METRICS, measured, scenario, table
 
-from hasim.experiment.run import play_time, render_scene
+from hasim.experiment.run import render_scene, simulate_time
 from hasim.simulation.timeline import Status
 from hasim.studies.statistics import interval
 
@@ -59,7 +59,7 @@ def rows_of(number: int) -> Iterator[dict[str, object]]:
         run = scenario(
             number, algorithm={"kind": algorithm}, link=LINK | {"loss": {"kind": "none"}}
         )
-        timeline = play_time(run)
+        timeline = simulate_time(run)
         yield {"condition": "", "policy": name, "missing": 0.0, "gap": 0.0} | measured(
             run, scene, timeline
         )
@@ -68,7 +68,7 @@ def rows_of(number: int) -> Iterator[dict[str, object]]:
             algorithm = {"kind": "mn_tango"} | policy
             link = settings["link"] | algorithm.pop("link", {})
             run = scenario(number, **(settings | {"algorithm": algorithm, "link": link}))
-            timeline = play_time(run)
+            timeline = simulate_time(run)
             (deliveries,) = timeline.channels.values()
             missing = deliveries.status != Status.ON_TIME
             starts = missing & ~np.pad(missing, ((0, 0), (1, 0)))[:, :-1]

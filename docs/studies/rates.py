@@ -18,7 +18,7 @@ from study import FIGURES, SKIP_S, measured, scenario, table
 from hasim.acoustics.scene import Scene
 from hasim.dsp import rate_distortion
 from hasim.dsp.stft import FrontEndSpec, analyse
-from hasim.experiment.run import play_time, render_scene
+from hasim.experiment.run import render_scene, simulate_time
 from hasim.nodes.packets import packet_bits
 from hasim.studies.statistics import interval
 
@@ -44,7 +44,7 @@ BOUND_KBPS = (0.0, 1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 96.0,
 def rows_of(number: int) -> Iterator[dict[str, object]]:
     """The local filter, every codec at every rate, and the bound, on one scene."""
     scene = render_scene(scenario(number))
-    timeline = play_time(scenario(number, link={"kind": "ideal"}))
+    timeline = simulate_time(scenario(number, link={"kind": "ideal"}))
     for filter_name in ("gevd", "sdw_mwf"):
         alone = scenario(
             number, algorithm={"kind": "local", "filter": filter_name}, link={"kind": "ideal"}
@@ -57,7 +57,7 @@ def rows_of(number: int) -> Iterator[dict[str, object]]:
                 run = scenario(number, algorithm=algorithm, link={"kind": "ideal", "codec": codec})
                 kbps = packet_bits(run.link.codec, FRONT_END) * FRAMES_PER_S / 1000
                 size = codec.get("bits", codec.get("octets", 32))
-                played = play_time(run)
+                played = simulate_time(run)
                 yield (
                     {"filter": filter_name, "bits": size, "kbps": kbps, "codec": name}
                     | measured(run, scene, played)

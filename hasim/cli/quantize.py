@@ -141,7 +141,7 @@ def search_bits(
     (network,) = bit_width.read_networks([pretrained.file(model)])
     scenes = evaluation_scenes.chosen(n, duration_s, speech, noise)
     with count_bar(quiet) as progress:
-        found, small = bit_width.search(
+        found, small = bit_width.search_bits(
             network, scenes, max_bytes=max_bytes, max_loss_db=max_loss_db, progress=progress
         )
     if out is not None:

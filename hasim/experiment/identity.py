@@ -35,8 +35,6 @@ TIMELINE = ("experiment/run.py", "simulation", "dsp", "config")
 """What makes a timeline out of programs, devices and a link."""
 MASKS = ("experiment/run.py", "networks", "simulation", "dsp", "config")
 """What trained networks answer to given spectra."""
-SCORES = ("metrics", "config")
-"""What scores given waveforms."""
 NO_PART_OF_A_RUN = (
     "networks/weights",
     "networks/training",
@@ -84,8 +82,8 @@ def untraceable(value: Any) -> list[str]:
 def content(value: Any) -> Any:
     """A Spec as values for JSON in which every file is the hash of what it contains.
 
-    The place and the name of a file make no difference; one that is not there is its path, which
-    is an error for whoever reads it. Networks that come with hasim are the contents of their files.
+    The place and the name of a file make no difference; a file that is not there is its path.
+    Networks that come with hasim are the contents of their files.
     """
     if isinstance(value, Path):
         return _file_content(value)

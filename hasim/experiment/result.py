@@ -49,7 +49,8 @@ class RunResult:
     versions: dict[str, str]
     """Package -> version."""
     hashes: dict[str, str]
-    """Of "scenario" (with hasim's version), "scene", "timeline", "audio" -> hexadecimal digest."""
+    """"scenario" (the identity of the result: scenario, files and code, see `identity.identity`),
+    "scene", "timeline" and "audio" (what they hold) -> hexadecimal digest."""
     latency: Latency | None = None
     """The parts of every frame's latency, (ear, frame) in nanoseconds."""
     folder: Path | None = None
@@ -66,7 +67,8 @@ class RunResult:
 
 
 def summary(result: RunResult, folder: Path | None) -> dict[str, Any]:
-    """The object that `--json` prints; numbers that could not be had are None, the reason apart."""
+    """The object that `--json` prints; a number that the run does not have is None, and `unscored`
+    says why."""
     return outcome(result) | {"folder": None if folder is None else str(folder)}
 
 

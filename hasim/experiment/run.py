@@ -45,7 +45,7 @@ Progress = Callable[[str], None]
 
 
 def run(scenario: Scenario, progress: Progress = lambda _: None) -> RunResult:
-    """Render the scene, play time, enhance through the timeline, judge.
+    """Render the scene, simulate time, enhance through the timeline, score.
 
     The same scenario gives the same result to the last bit, on one machine with one set of
     versions.
@@ -54,7 +54,7 @@ def run(scenario: Scenario, progress: Progress = lambda _: None) -> RunResult:
         progress("scene")
         scene = render_scene(scenario)
         progress("timeline")
-        timeline = play_time(scenario)
+        timeline = simulate_time(scenario)
         progress("sound")
         enhanced, mics = enhance(scenario, scene, timeline)
         progress("scores")
@@ -82,7 +82,7 @@ def render_scene(scenario: Scenario) -> Scene:
     )
 
 
-def play_time(scenario: Scenario) -> Timeline:
+def simulate_time(scenario: Scenario) -> Timeline:
     """Both devices and the link, without any sound."""
     return simulate.simulate(
         scenario.programs,

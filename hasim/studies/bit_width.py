@@ -1,9 +1,9 @@
-"""A network in few bits, heard on test scenes: what rounding does to its masks, and how much of
-that is left behind the spatial filter.
+"""Networks in few bits on test scenes: the error of their masks, and what of it remains after the
+spatial filter.
 
-A multi-node network is heard in MN-TANGO, a single-node network in the local filter, both together
-in TANGO, under the conditions of `evaluate.BASE`, against themselves in floating point. Static
-ranges are those of each scene.
+A multi-node network runs in MN-TANGO, a single-node network in the local filter, both together in
+TANGO, under the conditions of `evaluate.BASE`, and is compared with itself in floating point.
+Static ranges are those of each scene.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy import ndarray
 from hasim.acoustics.scene import Scene
 from hasim.config.ears import EARS
 from hasim.config.spec import InputError
-from hasim.experiment.run import enhance, judge, play_time, render_scene
+from hasim.experiment.run import enhance, judge, render_scene, simulate_time
 from hasim.experiment.scenario import Scenario, replace
 from hasim.nodes import Enhanced
 from hasim.simulation.timeline import Timeline
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from hasim.networks.quantization.search import Found
     from hasim.networks.weights_file import FloatNetwork, StoredNetwork
 
-ALGORITHMS = {("sn_dnn",): "local", ("mn_dnn",): "mn_tango", ("mn_dnn", "sn_dnn"): "tango"}
-"""Where networks are heard, by their roles."""
+KIND_OF_ROLES = {("sn_dnn",): "local", ("mn_dnn",): "mn_tango", ("mn_dnn", "sn_dnn"): "tango"}
+"""The algorithm that networks run in, by their roles."""
 METRICS = ("si_sdr", "si_sir")
 
 Progress = Callable[[int, int], None]
@@ -62,9 +62,10 @@ def sensitivity(
     stoi: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> list[dict[str, Any]]:
-    """A row for everything that can have few bits while all else has `others`, as in `drops`.
+    """A row for every part of the network that `drops` names, with `bits` bits while all other
+    parts have `others`.
 
-    Rows hold `what`, `bits` and what `Bench.compare` says. ValueError for impossible bits.
+    Rows hold `what`, `bits` and the numbers of `Bench.compare`. ValueError for impossible bits.
     """
     from hasim.networks.quantization.sensitivity import drops
 
@@ -79,10 +80,10 @@ def dynamic(
     *,
     progress: Progress = lambda done, total: None,
 ) -> list[dict[str, Any]]:
-    """A row for every one of `sensitivity.dynamic_choices`: what post-training quantisation as
-    PyTorch does it costs, and what each of its choices does to that.
+    """A row for every one of `sensitivity.dynamic_choices`: what post-training quantisation as in
+    PyTorch costs, and how much of that each of its choices.
 
-    Rows hold `what` and what `Bench.compare` says.
+    Rows hold `what` and the numbers of `Bench.compare`.
     """
     from hasim.networks.quantization.sensitivity import dynamic_choices
 
@@ -99,7 +100,7 @@ def _compared(
     return rows
 
 
-def search(
+def search_bits(
     network: FloatNetwork,
     scenes: Sequence[Scenario],
     *,
@@ -107,9 +108,9 @@ def search(
     max_loss_db: float | None = None,
     progress: Progress = lambda done, total: None,
 ) -> tuple[Found, QuantisedNetwork]:
-    """Bits for each weight matrix, by the SI-SDR lost behind the filter, and the network with them.
+    """Bits for each weight matrix, by the SI-SDR lost after the filter, and the network with them.
 
-    Activations stay in floating point; bytes are all that is stored of the network.
+    Activations stay in floating point; the limit of bytes is for all that is stored of the network.
     """
     from hasim.networks.precision import QuantisationSpec
     from hasim.networks.quantization.network import quantised
@@ -121,7 +122,8 @@ def search(
     sizes = {
         name: size for name, (size, _) in quantised(network, variant({})).weight_bits().items()
     }
-    mix = sizes.pop("mix.weight", 0)  # two numbers, always with 8 bits
+    # Two numbers, always with 8 bits.
+    mix = sizes.pop("mix.weight", 0)
     bench = Bench([network], scenes)
     found = greedy(
         sizes,
@@ -135,9 +137,9 @@ def search(
 
 
 class Bench:
-    """Scenes as heard with networks in floating point, to compare others with.
+    """Test scenes with the results of networks in floating point, to compare others with.
 
-    Of two networks, masks and the sound before the filter are those of the multi-node network.
+    Of two networks, masks and the signal before the filter are those of the multi-node network.
     """
 
     def __init__(
@@ -149,7 +151,7 @@ class Bench:
         roles = tuple(sorted(self.networks))
         self.role = roles[0]
         settings = {
-            "algorithm.kind": ALGORITHMS[roles],
+            "algorithm.kind": KIND_OF_ROLES[roles],
             "algorithm.groups": getattr(self.networks[self.role].spec, "groups", 0),
             "metrics": [*METRICS, *(["stoi"] if stoi else [])],
         }
@@ -157,12 +159,12 @@ class Bench:
         self.cases = [self._case(base, scene) for scene in scenes]
 
     def compare(self, variant: QuantisationSpec) -> dict[str, Any]:
-        """Means over scenes and ears, before the filter and behind it.
+        """Means over scenes and ears, before the filter and after it.
 
         `mask_error`: root mean square. `error_before_db`, `error_after_db`: power of the difference
         to floating point against the power of the signal. `<metric>_loss_before`,
-        `<metric>_loss_after`, with `_db` where it is one: how much lower scores are. `intervals`:
-        for each of them, where the mean lies with 95 % confidence (low, high); null with a single
+        `<metric>_loss_after`, with `_db` where that is the unit: how much lower scores are.
+        `intervals`: for each of them the 95 % interval of the mean (low, high); None for a single
         scene.
         """
         from hasim.networks.quantization.network import quantised
@@ -172,7 +174,7 @@ class Bench:
             networks = {
                 role: quantised(network, variant).eval() for role, network in self.networks.items()
             }
-            enhanced, scores = self._heard(case.scenario, case.scene, case.timeline, networks)
+            enhanced, scores = self._run(case.scenario, case.scene, case.timeline, networks)
             rows.append(_differences(case.exact, case.scores, enhanced, scores, self.role))
         means, halves, _ = interval(np.array([list(row.values()) for row in rows]), axis=0)
         compared: dict[str, Any] = dict(zip(rows[0], means.tolist(), strict=True))
@@ -185,11 +187,11 @@ class Bench:
     def _case(self, base: Scenario, scene: Scenario) -> _Case:
         taken = {"scene": scene.scene, "seed": scene.seed, "duration_s": scene.duration_s}
         scenario = base.model_copy(update={**taken, "name": scene.name})
-        rendered, timeline = render_scene(scenario), play_time(scenario)
-        heard = self._heard(scenario, rendered, timeline, self.networks)
-        return _Case(scenario, rendered, timeline, *heard)
+        rendered, timeline = render_scene(scenario), simulate_time(scenario)
+        results = self._run(scenario, rendered, timeline, self.networks)
+        return _Case(scenario, rendered, timeline, *results)
 
-    def _heard(
+    def _run(
         self,
         scenario: Scenario,
         scene: Scene,
@@ -209,7 +211,8 @@ class _Case:
     scene: Scene
     timeline: Timeline
     exact: Enhanced
-    scores: Mapping[str, Mapping[str, float]]  # by stage
+    scores: Mapping[str, Mapping[str, float]]
+    """By stage."""
 
 
 def _differences(
@@ -224,10 +227,11 @@ def _differences(
         "error_before_db": _ratio_db(other.taps[role], exact.taps[role]),
         "error_after_db": _ratio_db(other.output, exact.output),
     }
+    assert exact.output_tap is not None
     for metric in dict.fromkeys(name.rpartition("_")[0] for name in exact_scores[role]):
         plain = metric.removesuffix("_db")
         unit = "_db" if plain != metric else ""
-        for where, stage in (("before", role), ("after", exact.output_tap or "output")):
+        for where, stage in (("before", role), ("after", exact.output_tap)):
             lost = [
                 exact_scores[stage][f"{metric}_{ear}"] - other_scores[stage][f"{metric}_{ear}"]
                 for ear in EARS

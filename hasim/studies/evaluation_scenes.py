@@ -1,6 +1,6 @@
-"""The scenes that algorithms are evaluated on: seeded, balanced, and apart from any training.
+"""The scenes that algorithms are evaluated on: seeded, balanced, and not used in training.
 
-The definition is `evaluation_scenes.yaml`. SNR and noise azimuth take turns, so that any six scenes
+The definition is `evaluation_scenes.yaml`. SNR and noise azimuth alternate, so that any six scenes
 in a row hold every combination once; rooms, places and excerpts are drawn from the scene's number.
 """
 
@@ -27,7 +27,7 @@ Range = tuple[float, float]
 
 
 class SceneSetSpec(Spec):
-    """What a test set is drawn from. Pairs are ranges, drawn from uniformly."""
+    """The ranges of a set of scenes. Values are drawn uniformly between the two of a pair."""
 
     seed: int = Field(ge=0)
     duration_s: float = Field(ge=0.5, le=600)
@@ -45,7 +45,7 @@ class SceneSetSpec(Spec):
 
 
 def definition() -> SceneSetSpec:
-    """The test set that comes with hasim."""
+    """The set of scenes that comes with hasim."""
     text = (resources.files("hasim.studies") / "evaluation_scenes.yaml").read_text(encoding="utf-8")
     root = read(text, "evaluation_scenes.yaml").root
     assert root is not None
@@ -95,7 +95,7 @@ def from_folder(folder: Path, count: int | None) -> list[Scenario]:
     """The scenarios of a folder of files, in the order of their names; InputError where it has
     none.
 
-    With more scenes asked for than there are files the files go round, with other seeds.
+    With a larger `count` than there are files the files are used again, with other seeds.
     """
     files = sorted(folder.glob("*.yaml"))
     if not files:
@@ -114,13 +114,13 @@ def _scenario(spec: SceneSetSpec, number: int) -> Scenario:
     turn, which = divmod(number, len(spec.snr_db))
     snr_db = spec.snr_db[which]
     azimuth_deg = spec.noise_azimuth_deg[turn % len(spec.noise_azimuth_deg)]
-    # Recordings are dealt, each as often as any other, in a new order every time round.
-    speech = _dealt(spec.speech, number, spec.seed)
-    noise = _dealt(spec.noise, number, spec.seed + 1)
+    speech = _balanced(spec.speech, number, spec.seed)
+    noise = _balanced(spec.noise, number, spec.seed + 1)
     if isinstance(noise, SpeechShapedNoise) and isinstance(speech, FileSource):
         noise = SpeechShapedNoise(path=speech.path)
     scene = None
-    while scene is None:  # drawn again where somebody would stand in a wall
+    # Drawn again where a source would be in a wall.
+    while scene is None:
         scene = _drawn(spec, rng, snr_db, azimuth_deg, speech, noise)
     return Scenario(name=f"test_{number:04d}", seed=number, duration_s=spec.duration_s, scene=scene)
 
@@ -133,7 +133,7 @@ def _drawn(
     speech: SourceSpec,
     noise: SourceSpec,
 ) -> SceneSpec | None:
-    """One draw of room and places; None where they do not go together."""
+    """One draw of room and places; None where a source does not fit into the room."""
     size_m = [float(rng.uniform(*span)) for span in (spec.length_m, spec.width_m, spec.height_m)]
     listener_m = [float(side * rng.uniform(0.25, 0.75)) for side in size_m[:2]]
     listener_m.append(float(rng.uniform(1.1, 1.6)))
@@ -157,13 +157,14 @@ def _drawn(
         return None
 
 
-def _dealt(cards: Sequence[SourceSpec], number: int, seed: int) -> SourceSpec:
-    turn, index = divmod(number, len(cards))
-    return cards[int(np.random.default_rng([seed, turn]).permutation(len(cards))[index])]
+def _balanced(sources: Sequence[SourceSpec], number: int, seed: int) -> SourceSpec:
+    """The source of a scene: all are used equally often, in a new order in every round."""
+    turn, index = divmod(number, len(sources))
+    return sources[int(np.random.default_rng([seed, turn]).permutation(len(sources))[index])]
 
 
 def _audio_below(folders: Sequence[Path]) -> list[Path]:
-    """Audio files in a fixed order; InputError where there is none, or where one is broken."""
+    """Audio files in a fixed order; InputError where there are none, or where one is damaged."""
     found: list[Path] = []
     for folder in folders:
         files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO)

@@ -31,7 +31,7 @@ from hasim.experiment.identity import (
     foreign_code,
     untraceable,
 )
-from hasim.experiment.run import mask_source, play_time, render_scene
+from hasim.experiment.run import mask_source, render_scene, simulate_time
 from hasim.experiment.scenario import Scenario
 from hasim.networks.contract import MaskEstimator, Role
 from hasim.nodes.mask_driven import MaskDrivenNode
@@ -69,11 +69,11 @@ def scene_key(scenario: Scenario) -> dict[str, Any]:
 
 
 def timeline(scenario: Scenario, folder: Path) -> Timeline:
-    """`experiment.run.play_time`, or what it gave before for a scenario with the same programs,
+    """`experiment.run.simulate_time`, or what it gave before for a scenario with the same programs,
     devices, link, playout, seed and length."""
     parts = (scenario.devices, scenario.link, scenario.playout)
     if untraceable(parts):
-        return play_time(scenario)
+        return simulate_time(scenario)
     key = {
         "what": "timeline",
         "code": [code_hash(*TIMELINE), *foreign_code(parts)],
@@ -84,7 +84,7 @@ def timeline(scenario: Scenario, folder: Path) -> Timeline:
         "samples": scenario.samples,
         "hop_ns": scenario.hop_ns,
     }
-    return unpacked(_shared(key, lambda: packed(play_time(scenario)), folder), _RECORDS)
+    return unpacked(_shared(key, lambda: packed(simulate_time(scenario)), folder), _RECORDS)
 
 
 def masks(scenario: Scenario, scene: Scene, timeline: Timeline, folder: Path) -> MaskEstimator:

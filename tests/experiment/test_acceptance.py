@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hasim.experiment.run import enhance, judge, play_time, render_scene, run
+from hasim.experiment.run import enhance, judge, render_scene, run, simulate_time
 from hasim.experiment.scenario import Scenario, load, replace
 
 SCENARIO = Path(__file__).parents[2] / "scenarios" / "noise_90deg.yaml"
@@ -50,7 +50,7 @@ def test_another_algorithm_meets_the_same_scene_and_the_same_losses():
     other = replace(base, one_exchange)
     scenes = [render_scene(scenario).mixture for scenario in (base, other)]
     np.testing.assert_array_equal(*scenes)
-    lost = [play_time(scenario).channels["reference"].status == 2 for scenario in (base, other)]
+    lost = [simulate_time(scenario).channels["reference"].status == 2 for scenario in (base, other)]
     assert lost[0].any()
     np.testing.assert_array_equal(*lost)
 
@@ -58,7 +58,7 @@ def test_another_algorithm_meets_the_same_scene_and_the_same_losses():
 def sound(scenario: Scenario) -> tuple[np.ndarray, dict[str, float]]:
     """The enhanced sound and SI-SDR, SI-SIR and STOI, each a mean over the ears."""
     names = ("si_sdr", "si_sir", "stoi")
-    scene, timeline = render_scene(scenario), play_time(scenario)
+    scene, timeline = render_scene(scenario), simulate_time(scenario)
     enhanced, mics = enhance(scenario, scene, timeline)
     short = scenario.model_copy(update={"metrics": names})
     result = judge(short, scene, timeline, enhanced, mics)

@@ -183,7 +183,7 @@ def test_only_code_that_matters_changes_a_hash(tree, file, changed):
     ] == changed
 
 
-@pytest.mark.parametrize("parts", ["RUN", "SCENE", "TIMELINE", "MASKS", "SCORES"])
+@pytest.mark.parametrize("parts", ["RUN", "SCENE", "TIMELINE", "MASKS"])
 def test_what_counts_imports_nothing_that_does_not_count(parts):
     """Every package in a list imports only from the others of that list."""
     packages = [part for part in getattr(identities, parts) if "/" not in part]

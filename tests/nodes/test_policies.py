@@ -7,7 +7,7 @@ import pytest
 
 from hasim.dsp.oracle_masks import oracle_mask
 from hasim.dsp.stft import analyse
-from hasim.experiment.run import play_time
+from hasim.experiment.run import simulate_time
 from hasim.experiment.scenario import Scenario
 from hasim.nodes.exchange import Exchange
 from hasim.simulation.timeline import Status
@@ -28,7 +28,7 @@ def played(algorithm=None, link=None, playout=None):
     )
     target, noise = two_source_scene(np.random.default_rng(1), 12_000)
     front_end = scenario.front_end
-    timeline = play_time(scenario)
+    timeline = simulate_time(scenario)
     mixture = target + noise
     mics = analyse(mixture, front_end)
     mask = oracle_mask("irm1", analyse(target[:, 0], front_end), analyse(noise[:, 0], front_end))

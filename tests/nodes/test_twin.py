@@ -8,7 +8,7 @@ import pytest
 from hasim.dsp.oracle_masks import oracle_mask
 from hasim.dsp.stft import analyse
 from hasim.experiment.playout import as_heard
-from hasim.experiment.run import play_time
+from hasim.experiment.run import simulate_time
 from hasim.experiment.scenario import Scenario
 from hasim.nodes.exchange import Exchange
 from hasim.simulation.device.device import DeviceSpec, DevicesSpec
@@ -87,7 +87,7 @@ def assert_same_sound(scenario, rng) -> Timeline:
     scenario = scenario.model_copy(update={"duration_s": SAMPLES / 16_000})
     target, noise = two_source_scene(rng, SAMPLES)
     front_end = scenario.front_end
-    timeline = play_time(scenario)
+    timeline = simulate_time(scenario)
     mixture = target + noise
     mics = analyse(mixture, front_end)
     mask = oracle_mask("irm1", analyse(target[:, 0], front_end), analyse(noise[:, 0], front_end))

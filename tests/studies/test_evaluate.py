@@ -277,7 +277,7 @@ def test_weights_of_a_name_of_ones_own_say_in_their_cards_what_they_are(tmp_path
 def test_scenes_and_timelines_are_shared_and_stages_stand_in_the_order_of_the_path(
     tmp_path, monkeypatch
 ) -> None:
-    asked = {"render_scene": 0, "play_time": 0}
+    asked = {"render_scene": 0, "simulate_time": 0}
     for name in asked:
         honest = getattr(run_cache, name)
 
@@ -290,7 +290,7 @@ def test_scenes_and_timelines_are_shared_and_stages_stand_in_the_order_of_the_pa
     where = {"settings": FAST, "cache_folder": tmp_path / "cache"}
     _, found = evaluate.evaluate(tiny(2), compared, tmp_path / "a", **where)
     # 2 scenes; passthrough and local have programs of their own, as the others have.
-    assert asked == {"render_scene": 2, "play_time": 4 * 2}
+    assert asked == {"render_scene": 2, "simulate_time": 4 * 2}
     steps = {
         one.algorithm: list(
             dict.fromkeys(r["step"] for r in found["scores"] if r["algorithm"] == one.algorithm)

@@ -11,7 +11,7 @@ import pytest
 from hasim.dsp.oracle_masks import oracle_mask
 from hasim.dsp.stft import analyse
 from hasim.experiment.playout import as_heard
-from hasim.experiment.run import enhance, play_time, render_scene
+from hasim.experiment.run import enhance, render_scene, simulate_time
 from hasim.experiment.scenario import Scenario
 from tests.conftest import two_source_scene
 from tests.literal_twin import Twin
@@ -26,11 +26,11 @@ def test_ten_seconds_of_mn_tango_take_at_most_one(rng):
     """
     scenario = Scenario(duration_s=10.0)
     scene = render_scene(scenario)
-    enhance(scenario, scene, play_time(scenario))  # imports
+    enhance(scenario, scene, simulate_time(scenario))  # imports
     times = []
     for _ in range(5):
         start = time.process_time()
-        timeline = play_time(scenario)
+        timeline = simulate_time(scenario)
         enhanced, mics = enhance(scenario, scene, timeline)
         as_heard(scenario, timeline, enhanced.output, mics)
         times.append(time.process_time() - start)

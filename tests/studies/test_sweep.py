@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from hasim.cli.app import app
 from hasim.config.diagnostics import ScenarioError
 from hasim.config.spec import InputError, LimitError
-from hasim.experiment.run import enhance, play_time, render_scene, run
+from hasim.experiment.run import enhance, render_scene, run, simulate_time
 from hasim.studies import axes, case, results_table, run_cache
 from hasim.studies import sweep as sweeps
 from hasim.studies.axes import Axis
@@ -195,7 +195,7 @@ def test_nothing_is_done_twice(tiny, tmp_path):
 
 
 def test_points_share_scenes_and_timelines(tiny, tmp_path, monkeypatch):
-    asked = {"render_scene": 0, "play_time": 0}
+    asked = {"render_scene": 0, "simulate_time": 0}
     for name in asked:
         honest = getattr(run_cache, name)
 
@@ -206,7 +206,7 @@ def test_points_share_scenes_and_timelines(tiny, tmp_path, monkeypatch):
         monkeypatch.setattr(run_cache, name, counting)
     sweeps.sweep(axes.grid(tiny, over=OVER, seeds=2), tmp_path / "out")
     # 2 seeds; 2 packet sizes and 2 seeds, whatever mu is
-    assert asked == {"render_scene": 2, "play_time": 4}
+    assert asked == {"render_scene": 2, "simulate_time": 4}
 
 
 @pytest.fixture
@@ -303,7 +303,7 @@ def _same(a, b) -> bool:
 @pytest.mark.parametrize("part", ["scene", "timeline"])
 def test_what_comes_from_disk_is_what_went_there(tiny, tmp_path, monkeypatch, part):
     scenario = axes.grid(tiny, set=["scene.noises=[]"]).base
-    compute = {"scene": render_scene, "timeline": play_time}[part]
+    compute = {"scene": render_scene, "timeline": simulate_time}[part]
     shared = getattr(run_cache, part)
     fresh = compute(scenario)
     run_cache._recent.clear()
@@ -479,8 +479,8 @@ def test_a_signal_that_python_drops_stops_the_sweep_at_the_next_row(tiny, tmp_pa
         def __del__(self):
             os.kill(os.getpid(), signal.SIGINT)
 
-    honest = play_time
-    monkeypatch.setattr(run_cache, "play_time", lambda scenario: (Dying(), honest(scenario))[1])
+    honest = simulate_time
+    monkeypatch.setattr(run_cache, "simulate_time", lambda scenario: (Dying(), honest(scenario))[1])
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         answer = _hasim("sweep", tiny, "--seeds", 5, "--jobs", 1, "--out", tmp_path / "out")
