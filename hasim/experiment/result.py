@@ -49,8 +49,8 @@ class RunResult:
     versions: dict[str, str]
     """Package -> version."""
     hashes: dict[str, str]
-    """"scenario" (the identity of the result: scenario, files and code, see `identity.identity`),
-    "scene", "timeline" and "audio" (what they hold) -> hexadecimal digest."""
+    """Hexadecimal: the identity of the result as "scenario" (see `identity.identity`), and digests
+    of what "scene", "timeline" and "audio" hold."""
     latency: Latency | None = None
     """The parts of every frame's latency, (ear, frame) in nanoseconds."""
     folder: Path | None = None
