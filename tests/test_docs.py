@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import typer
 from hasim.cli.app import app
 from hasim.config.yaml_reader import read
 from hasim.experiment.scenario import from_mapping
+from hasim.networks import registry
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -160,7 +162,10 @@ def _scenarios() -> Iterator[tuple[str, dict[str, Any]]]:
                     yield _name(path), keys
 
 
-def test_scenarios_in_the_text_are_scenarios():
+def test_scenarios_in_the_text_are_scenarios(monkeypatch):
+    # The network that the guide to own networks registers is the one of its example.
+    example = runpy.run_path(str(ROOT / "examples" / "own_network.py"))
+    monkeypatch.setitem(registry._registered, "floor_tracker", example["FloorTracker"]())
     found = list(_scenarios())
     assert len(found) >= 3
     for _, keys in found:

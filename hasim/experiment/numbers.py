@@ -6,11 +6,11 @@ import numpy as np
 
 from hasim.acoustics.scene import Scene
 from hasim.config.ears import EARS
-from hasim.dsp.stft import samples_in_ns
 from hasim.experiment.scenario import Scenario
 from hasim.metrics.signals import Scores, Unscored
 from hasim.simulation import energy, feasibility
 from hasim.simulation.device.memory import MemoryLedger
+from hasim.simulation.fitting import too_late
 from hasim.simulation.latency import Latency, decompose
 from hasim.simulation.link.traffic import carried_kbps, offered_kbps
 from hasim.simulation.program import macs_per_frame
@@ -19,9 +19,7 @@ from hasim.simulation.timeline import Status, Timeline
 
 def latency(scenario: Scenario, timeline: Timeline) -> Latency:
     """The parts of every frame's latency."""
-    window = scenario.front_end.synthesis_samples
-    window_ns = samples_in_ns(window, scenario.sample_rate_hz)
-    return decompose(timeline, scenario.programs, window_ns)
+    return decompose(timeline, scenario.programs, scenario.window_ns)
 
 
 def budget(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
@@ -96,8 +94,16 @@ def delivery(scenario: Scenario, timeline: Timeline) -> dict[str, float]:
 
 def verdict(scenario: Scenario, timeline: Timeline) -> feasibility.Verdict:
     """Whether both devices and the link carry the algorithm, with reasons where they do not."""
+    window_ms = scenario.window_ns / 1e6
+    late = too_late(
+        scenario.fitting,
+        window_ms=window_ms,
+        algorithmic_ms=scenario.algorithmic_ns / 1e6,
+        latency_ms=window_ms + timeline.playout_delay_ns / 1e6,
+    )
     return feasibility.judge(
         timeline,
+        too_late=late,
         programs=scenario.programs,
         devices=(scenario.devices.left, scenario.devices.right),
         link=scenario.link,

@@ -17,7 +17,8 @@ from hasim.config.ears import EARS
 from hasim.experiment.scenario import Scenario
 from hasim.simulation.device.provenance import warnings_about
 from hasim.simulation.feasibility import Verdict
-from hasim.simulation.latency import Fitting, Latency, band
+from hasim.simulation.fitting import BANDS, band
+from hasim.simulation.latency import Latency
 from hasim.simulation.timeline import Timeline
 
 
@@ -56,8 +57,14 @@ class RunResult:
     folder: Path | None = None
     """Where the result is on disk; None where it was not written."""
 
+    @property
+    def keeps_up(self) -> bool:
+        """Most frames of both ears are ready in time, so that the latency is that of the algorithm
+        and not that of the microphone played in its place."""
+        return bool(np.all(self.timeline.heard.mean(axis=1) > 0.5))
+
     def __repr__(self) -> str:
-        said = [self.scenario.name, "fits" if self.verdict.feasible else "does not fit"]
+        said = [self.scenario.name, self.verdict.text]
         if (total := self.numbers.get("latency_ms")) is not None:
             said.append(f"{total:.1f} ms")
         for ear in EARS:
@@ -80,16 +87,19 @@ def outcome(result: RunResult) -> dict[str, Any]:
         "numbers": dict(sorted(numbers.items())),
         "unscored": dict(sorted(result.unscored.items())),
         "verdict": {"feasible": result.verdict.feasible, "reasons": list(result.verdict.reasons)},
-        "fittings": _fittings(result),
+        "fittings": fittings(result),
         "warnings": warnings(result),
     }
 
 
-def _fittings(result: RunResult) -> dict[str, str]:
+def fittings(result: RunResult) -> dict[str, str]:
     """What the latency is called in an open and in a closed fitting."""
-    fittings: tuple[Fitting, ...] = ("open", "closed")
     known = result.numbers.get("latency_ms")
-    return {} if known is None else {fitting: band(known, fitting) for fitting in fittings}
+    if known is None:
+        return {}
+    if not result.keeps_up:
+        return dict.fromkeys(BANDS, "not kept")
+    return {fitting: band(known, fitting) for fitting in BANDS}
 
 
 def warnings(result: RunResult) -> list[str]:

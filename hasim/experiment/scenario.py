@@ -35,6 +35,7 @@ from hasim.networks import pretrained
 from hasim.nodes import AlgorithmSpec, MnTango, Node
 from hasim.nodes.mask_driven import MaskDrivenNode
 from hasim.simulation.device.device import DevicesSpec
+from hasim.simulation.fitting import FittingSpec, algorithmic_ns
 from hasim.simulation.link.codecs import Codec
 from hasim.simulation.link.link import Link
 from hasim.simulation.link.traffic import ConstantRate, LinkSpec, offered_kbps
@@ -63,6 +64,7 @@ class Scenario(Spec):
     devices: DevicesSpec = DevicesSpec()
     link: LinkSpec = ConstantRate()
     playout: PlayoutSpec = PlayoutSpec()
+    fitting: FittingSpec = FittingSpec()
     metrics: tuple[MetricName, ...] = ("si_sdr", "si_sir", "si_sar", "stoi", "pesq", "snr", "cues")
     """The scores to compute."""
     scoring: ScoringSpec = ScoringSpec()
@@ -124,6 +126,16 @@ class Scenario(Spec):
     def samples(self) -> int:
         """Length of the sound."""
         return round(self.duration_s * self.sample_rate_hz)
+
+    @property
+    def window_ns(self) -> int:
+        """The synthesis window: what of a frame is played, and the least latency."""
+        return samples_in_ns(self.front_end.synthesis_samples, self.sample_rate_hz)
+
+    @property
+    def algorithmic_ns(self) -> int:
+        """Latency without the time for computing and sending."""
+        return algorithmic_ns(self.programs[0], self.window_ns, self.hop_ns)
 
     @property
     def hop_ns(self) -> int:

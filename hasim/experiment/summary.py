@@ -7,17 +7,17 @@ has no number for is shown as a dash or left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hasim.config import presets
 from hasim.config.ears import EARS
+from hasim.experiment.result import fittings
 from hasim.metrics import catalogue
 from hasim.metrics.catalogue import STATES, Quantity
 from hasim.simulation.device.provenance import warnings_about
 from hasim.simulation.energy import COMPONENTS
-from hasim.simulation.latency import Fitting, band
 from hasim.simulation.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _verdict(result: RunResult) -> Text:
     from rich.text import Text
 
     verdict = result.verdict
-    text = Text("fits", "bold green") if verdict.feasible else Text("does not fit", "bold red")
+    text = Text(verdict.text, "bold green" if verdict.feasible else "bold red")
     for reason in verdict.reasons:
         text.append(f"\n  {reason}", "default")
     return text
@@ -146,11 +146,11 @@ def _sentences(result: RunResult) -> Iterator[tuple[str, str]]:
     has = _Numbers(result.numbers)
     window, playout = has("latency_window_ms"), has("latency_playout_ms")
     if total := has("latency_ms"):
-        opened, closed = (band(result.numbers["latency_ms"], f) for f in get_args(Fitting))
+        names = fittings(result)
         yield (
             "latency",
             f"{total} ms = {window or DASH} window + {playout or DASH} playout; "
-            f"open fitting: {opened}, closed: {closed}",
+            f"open fitting: {names['open']}, closed: {names['closed']}",
         )
     if half := has("latency_p50_ms"):
         p95, p99, longest = (has(f"latency_{tail}_ms") for tail in ("p95", "p99", "max"))
@@ -169,7 +169,7 @@ def _sentences(result: RunResult) -> Iterator[tuple[str, str]]:
         yield from _link_sentences(has)
     if total := has("total_mmac_per_s", 1):
         network = has("network_mmac_per_s", 1)
-        yield "compute", f"{total} MMAC/s, of it the network {network or DASH}"
+        yield "compute", f"{total} MMAC/s, {network or DASH} of it in the network"
     left, right = has.percent("utilisation_left"), has.percent("utilisation_right")
     if left and right:
         yield "utilisation", f"left {left}, right {right}"

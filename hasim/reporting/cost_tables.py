@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from math import ceil
 from typing import Any
@@ -86,7 +87,8 @@ def whole(found: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
 
 
 def matrix(cells: Iterable[Cell]) -> str:
-    """Three tables of text, devices down and algorithms across; what does not fit has an x."""
+    """Three tables of text, devices down and algorithms across; what does not fit has an x. Below
+    them, why latencies are over the limit of the scenario's fitting."""
     table = {(cell.device, cell.algorithm): cell for cell in cells}
     devices = list(dict.fromkeys(device for device, _ in table))
     algorithms = list(dict.fromkeys(algorithm for _, algorithm in table))
@@ -106,6 +108,10 @@ def matrix(cells: Iterable[Cell]) -> str:
     for title, content in blocks:
         rows = [[device, *(content(table[device, a]) for a in algorithms)] for device in devices]
         parts.append(_text(title, algorithms, rows))
+    late = Counter(cell.too_late for cell in table.values() if cell.too_late)
+    if late:
+        counts = [f"{count} of {len(table)}: {reason}" for reason, count in late.items()]
+        parts.append("\n".join(["latency", *counts]))
     return "\n\n".join(parts)
 
 

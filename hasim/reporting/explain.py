@@ -19,7 +19,8 @@ from hasim.config.spec import InputError
 from hasim.experiment.scenario import Scenario, from_mapping
 from hasim.simulation.device.device import DeviceSpec, Resource
 from hasim.simulation.device.memory import MemoryLedger, Region
-from hasim.simulation.latency import BANDS, band
+from hasim.simulation.feasibility import Verdict
+from hasim.simulation.fitting import BANDS
 from hasim.simulation.link.traffic import payload_bits
 from hasim.simulation.program import Compute, Program, Receive
 
@@ -33,8 +34,7 @@ def explain(folder: str | Path, scenario: Scenario | None = None) -> list[str]:
     """
     run = _Run(Path(folder), scenario)
     verdict = run.summary["verdict"]
-    fits = "fits" if verdict["feasible"] else "does not fit"
-    lines = [f"{run.summary['scenario']}: {fits}"]
+    lines = [f"{run.summary['scenario']}: {Verdict(tuple(verdict['reasons'])).text}"]
     for number, reason in enumerate(verdict["reasons"], start=1):
         lines += ["", f"{number}. {reason}", *_indented(_behind(run, reason))]
     if verdict["feasible"]:
@@ -103,7 +103,9 @@ class _Run:
 def _behind(run: _Run, reason: str) -> Iterator[str]:
     """The arithmetic, or the first frame, behind a reason of the verdict."""
     ear, colon, fact = reason.partition(": ")
-    if not colon or ear not in EARS:
+    if ear == "too late":
+        yield from _over_the_limit(run)
+    elif not colon or ear not in EARS:
         yield from _link(run)
     elif fact.startswith("RAM") or fact.startswith("NVM"):
         yield from _memory(run, ear, "ram" if fact.startswith("RAM") else "nvm")
@@ -122,6 +124,18 @@ def _behind(run: _Run, reason: str) -> Iterator[str]:
                 yield f"for example the packet of frame {row['frame']}:"
                 yield from _indented(_packet(run, ear, channel, int(row["frame"]), 0))
                 return
+
+
+def _over_the_limit(run: _Run) -> Iterator[str]:
+    """What the latency consists of, and what the limit leaves for it."""
+    numbers, limit = run.summary["numbers"], run.scenario.fitting.limit or 0.0
+    window, total = numbers["latency_window_ms"], numbers["latency_ms"]
+    yield f"{window:8.2f} ms  synthesis window"
+    yield f"{total - window:8.2f} ms  computing, link and waiting for the other ear (playout)"
+    yield f"{total:8.2f} ms  in all; the limit is {limit:g}"
+    if window > limit:
+        samples = int(limit * run.scenario.sample_rate_hz / 1000)
+        yield f"          a synthesis window of at most {samples} samples is within the limit"
 
 
 def _memory(run: _Run, ear: str, region: Region) -> Iterator[str]:
@@ -195,8 +209,10 @@ def _latency(run: _Run) -> Iterator[str]:
     yield f"latency {total:.2f} ms = {window:.2f} window + {playout:.2f} playout"
     for fitting, bands in BANDS.items():
         limit = bands[-1][0]
-        name = band(total, fitting)
-        if name != "too long":
+        name = run.summary["fittings"].get(fitting, "")
+        if name == "not kept":
+            yield f"  {fitting} fitting: not kept; most frames are played unprocessed"
+        elif name != "too long":
             yield f"  {fitting} fitting: {name}"
         elif window > limit:
             yield f"  {fitting} fitting: too long; the window alone is over {limit:g} ms"

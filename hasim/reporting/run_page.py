@@ -27,6 +27,7 @@ from hasim.metrics.catalogue import STATES, State
 from hasim.reporting import explain, figure, pictures, record, run_figures
 from hasim.reporting.settings import number, settings
 from hasim.simulation.energy import COMPONENTS
+from hasim.simulation.feasibility import Verdict
 
 HEARD = {"noisy": "noisy", "enhanced": "enhanced", "target": "clean"}
 """Sound file -> what the page calls it."""
@@ -57,6 +58,7 @@ def context(folder: Path, name: str, scenario: Scenario | None = None) -> dict[s
         return {
             "name": summary["scenario"],
             "verdict": summary["verdict"],
+            "verdict_text": Verdict(tuple(summary["verdict"]["reasons"])).text,
             "why": explain.explain(folder, scenario)[1:],
             "tiles": list(_tiles(numbers, summary["fittings"])),
             "scores": list(_scores(numbers, summary["unscored"])),

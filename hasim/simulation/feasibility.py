@@ -26,7 +26,7 @@ from hasim.simulation.timeline import Mode, Status, Timeline
 
 @dataclass(frozen=True, repr=False)
 class Verdict:
-    """Whether devices and link can carry the algorithm, and if not, why not."""
+    """The reasons why a run does not fit, one sentence each."""
 
     reasons: tuple[str, ...]
     """What does not fit or comes late, one sentence each."""
@@ -38,21 +38,33 @@ class Verdict:
 
     @property
     def feasible(self) -> bool:
-        """Everything fits and nothing comes late."""
+        """Everything fits, nothing comes late, and the latency is within the limit."""
         return not self.reasons
+
+    @property
+    def text(self) -> str:
+        """ "fits", "too late" where the latency is all that is wrong, or "does not fit"."""
+        if self.feasible:
+            return "fits"
+        late = all(reason.startswith("too late:") for reason in self.reasons)
+        return "too late" if late else "does not fit"
 
 
 def judge(
     timeline: Timeline,
     *,
+    too_late: str | None,
     programs: tuple[Program, Program],
     devices: tuple[DeviceSpec, DeviceSpec],
     link: LinkSpec,
     ledgers: tuple[MemoryLedger, MemoryLedger],
     playout: PlayoutSpec,
 ) -> Verdict:
-    """The verdict on a run, from its timeline, its devices (left, right), memory and link."""
-    reasons: list[str] = []
+    """The verdict on a run, from its timeline, its devices (left, right), memory and link.
+
+    `too_late` is the reason why its latency is over the limit of the fitting, None where it is not.
+    """
+    reasons = [too_late] if too_late else []
     for ear, name in enumerate(EARS):
         ledger = devices[ear].placed(ledgers[ear])
         reasons += (f"{name}: {reason}" for reason in _memory(ledger))

@@ -13,7 +13,6 @@ and the playout delay: a frame that is ready earlier waits.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy import ndarray
@@ -22,19 +21,6 @@ from hasim.simulation.program import Compute, Program, Receive
 from hasim.simulation.timeline import Timeline
 
 PERCENTILES = (50, 95, 99)
-
-Fitting = Literal["open", "closed"]
-BANDS: dict[Fitting, tuple[tuple[float, str], ...]] = {
-    "open": ((0.5, "imperceptible"), (2.0, "good"), (10.0, "acceptable")),
-    "closed": ((10.0, "good"), (20.0, "acceptable"), (30.0, "limit")),
-}
-"""Upper bound in milliseconds and the word for it; beyond the last one it is "too long".
-
-Open: 0 and 0.5 ms sound alike and are preferred to 2, 5 and 10 ms (20 hearing-impaired and 10
-normal-hearing listeners, Trends in Hearing 2024, doi 10.1177/23312165241298613); about 10 ms is the
-usual ceiling. Closed: one's own voice disturbs from 20 to 30 ms (after Stone and Moore 1999).
-Guidance from linear and simulated aids, no clinical claim.
-"""
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,15 +88,6 @@ def decompose(timeline: Timeline, programs: tuple[Program, Program], window_ns: 
         link_ns,
         np.where(timeline.computed, timeline.deadline_ns - timeline.finished_ns, 0),
     )
-
-
-def band(latency_ms: float, fitting: Fitting) -> str:
-    """The word for a latency in a fitting; exactly at a bound is within.
-
-    >>> [band(ms, "open") for ms in (0.5, 8, 32)], band(32, "closed")
-    (['imperceptible', 'acceptable', 'too long'], 'too long')
-    """
-    return next((name for limit, name in BANDS[fitting] if latency_ms <= limit), "too long")
 
 
 def comb_db(frequency_hz: ndarray, delay_ms: float, gain_db: float = 0.0) -> ndarray:

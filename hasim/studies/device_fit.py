@@ -18,6 +18,7 @@ from hasim.experiment.scenario import Scenario
 from hasim.networks.cost import COUNTED
 from hasim.networks.variants import VARIANTS
 from hasim.simulation.device.memory import MemoryLedger
+from hasim.simulation.fitting import too_late
 from hasim.simulation.program import Compute, Program
 
 ALGORITHMS = ("local", "centralised", *COUNTED)
@@ -44,6 +45,9 @@ class Cell:
     ram_short_kb: float | None
     """None where the size of the device's memory is not public."""
     nvm_short_kb: float | None
+    too_late: str | None
+    """Why the window and the program's own time are over the limit of `fitting`; the link's time
+    comes on top. None where they are not."""
 
     @property
     def network_fits(self) -> bool:
@@ -51,13 +55,23 @@ class Cell:
         return self.network_utilisation <= 1
 
     @property
-    def fits(self) -> bool:
+    def carried(self) -> bool:
         """Whether the whole program takes no more time than there is, and no memory is short."""
         return self.total_utilisation <= 1 and not self.ram_short_kb and not self.nvm_short_kb
 
+    @property
+    def fits(self) -> bool:
+        """Whether the device carries the program, and its output is not too late."""
+        return self.carried and self.too_late is None
+
     def to_dict(self) -> dict[str, Any]:
         """All of it for JSON."""
-        return {**asdict(self), "network_fits": self.network_fits, "fits": self.fits}
+        return {
+            **asdict(self),
+            "network_fits": self.network_fits,
+            "carried": self.carried,
+            "fits": self.fits,
+        }
 
 
 def fit(base: Scenario, devices: Sequence[str], algorithms: Sequence[str]) -> list[Cell]:
@@ -108,6 +122,12 @@ def _cell(device: str, algorithm: str, variant: Scenario) -> Cell:
         ledger.needed_bytes("nvm") / 1024,
         ledger.shortage_kb("ram") if "ram_kb" in given else None,
         ledger.shortage_kb("nvm") if "nvm_kb" in given else None,
+        too_late(
+            variant.fitting,
+            window_ms=variant.window_ns / 1e6,
+            algorithmic_ms=variant.algorithmic_ns / 1e6,
+            latency_ms=(variant.window_ns + total * hop_ns) / 1e6,
+        ),
     )
 
 

@@ -29,10 +29,13 @@ def command(*arguments: str) -> dict:
 
 
 def test_the_main_job(tmp_path):
-    """Feasible, better in every score at both ears, SI-SIR by 10 dB; twice the same bytes."""
+    """Carried, but too late; all scores better at both ears; twice the same bytes."""
     first = command("--out", str(tmp_path / "first"))
     numbers = first["numbers"]
-    assert first["verdict"] == {"feasible": True, "reasons": []}
+    # The window of the paper's front end alone is over the limit of a closed fitting.
+    (reason,) = first["verdict"]["reasons"]
+    assert reason.startswith("too late: the synthesis window alone takes 32 ms")
+    assert first["verdict"]["feasible"] is False
     for ear in EARS:
         assert numbers[f"si_sdr_improvement_db_{ear}"] > 0
         assert numbers[f"stoi_improvement_{ear}"] > 0

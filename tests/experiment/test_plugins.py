@@ -16,7 +16,10 @@ class Quiet(Passthrough):
     kind: Literal["quiet"] = "quiet"
     gain: float = 0.5
 """
-SCENARIO = "algorithm: {kind: quiet, gain: 0.25}\nduration_s: 0.5\nmetrics: [si_sdr]\n"
+SCENARIO = (
+    "algorithm: {kind: quiet, gain: 0.25}\nduration_s: 0.5\nmetrics: [si_sdr]\n"
+    "fitting: {kind: none}\n"
+)
 
 
 def install(folder: Path, module: str, source: str, entry: str, group: str = "hasim.nodes") -> None:

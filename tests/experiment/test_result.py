@@ -280,7 +280,7 @@ def test_table_says_what_counts():
         "1 late, 9 lost",
         "5.00 % asked, 4.50 % realised",
         "needs 523 kbit/s, has 600 kbit/s",
-        "49.3 MMAC/s, of it the network 30.8",
+        "49.3 MMAC/s, 30.8 of it in the network",
         "left 62 %, right 62 %",
         "RAM 118 of 512 kB",
         "T60 0.31 s",

@@ -91,6 +91,7 @@ def test_a_run_that_fits_tells_of_its_latency_and_of_lost_packets(folder):
     kept = folder(
         link={"rate_kbps": 2000, "loss": {"kind": "list", "left_to_right": [5]}},
         playout={"wait_ms": 8, "delay_ms": 13.5},
+        fitting={"kind": "none"},
     )
     lines = explain(kept)
     assert lines[0] == "scenario: fits"
@@ -121,3 +122,25 @@ def test_what_is_no_run_and_what_is_no_frame(folder, tmp_path):
     kept = folder()
     with pytest.raises(InputError, match="no frame 99 of the left ear; 0 to 32"):
         frame(kept, "left", 99)
+
+
+def test_a_latency_over_the_limit_is_itemised(folder):
+    lines = explain(folder())
+    assert lines[0] == "scenario: too late"
+    part = behind(lines, "too late: the synthesis window alone takes 32 ms")
+    assert part[0] == "32.00 ms  synthesis window"
+    assert part[2].endswith("ms  in all; the limit is 30")
+    assert part[3] == "a synthesis window of at most 480 samples is within the limit"
+
+
+def test_a_run_that_plays_the_microphone_is_not_praised_for_its_latency(folder):
+    """An 8 ms window on a processor that is not ready in time for most frames."""
+    short = folder(
+        front_end={"window": 256, "hop": 64, "synthesis_window": 128},
+        algorithm={"masks": "oracle"},
+        devices={"left": {"mmac_per_s": 20}, "right": {"mmac_per_s": 20}},
+        playout={"delay_ms": 4, "wait_ms": 2},
+    )
+    text = "\n".join(explain(short))
+    assert "closed fitting: not kept; most frames are played unprocessed" in text
+    assert "acceptable" not in text

@@ -41,7 +41,8 @@ def verdict(
     timeline = simulate(
         (program, program), frames=frames, hop_ns=16_000_000, stream=stream, **given
     )
-    judged = judge(timeline, programs=(program, program), ledgers=(ledger, ROOMY), **given)
+    pair = (program, program)
+    judged = judge(timeline, too_late=None, programs=pair, ledgers=(ledger, ROOMY), **given)
     assert judged.feasible == (not judged.reasons)
     return list(judged.reasons)
 

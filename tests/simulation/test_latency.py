@@ -9,6 +9,7 @@ from hasim.dsp.stft import FrontEndSpec, analyse, synthesise
 from hasim.nodes import Passthrough
 from hasim.simulation import latency
 from hasim.simulation.device.device import DeviceSpec
+from hasim.simulation.fitting import band
 from hasim.simulation.link.losses import LossList, NoLoss
 from hasim.simulation.link.traffic import ConstantRate, IdealLink
 from hasim.simulation.playout_spec import PlayoutSpec
@@ -143,8 +144,8 @@ def test_nothing_computed_has_no_latency():
     ],
 )
 def test_bands_include_their_bounds(ms, opened, closed):
-    assert latency.band(ms, "open") == opened
-    assert latency.band(ms, "closed") == closed
+    assert band(ms, "open") == opened
+    assert band(ms, "closed") == closed
 
 
 def test_case_27_comb_filter_has_its_nulls_and_peaks_where_theory_says():
