@@ -1,9 +1,9 @@
-"""The ears: where each microphone sits and what a head does to a wave on its way there.
+"""The head: where each microphone is, and the filter of the head from every direction.
 
-A head is asked about many waves at once, given as source positions seen from its centre (x ahead,
-y left, z up), and answers with a bank of short filters, which of them each wave takes, and how far
-each wave has to travel. Axes: (mic, wave), (filter, tap); the microphones are left front, left
-rear, right front, right rear.
+For many waves at once, given as source positions seen from its centre (x ahead, y left, z up), a
+head gives a bank of short filters, which of them each wave takes, and the length of each path.
+Axes: (mic, wave), (filter, tap); the microphones are left front, left rear, right front, right
+rear.
 
 The rigid sphere is that of R. O. Duda and W. L. Martens, "Range dependence of the response of a
 spherical head model", J. Acoust. Soc. Am. 104 (1998) 3048-3058.
@@ -34,22 +34,21 @@ MICROPHONE_SPACING_M: dict[str, float] = {
 """Distance between the front and the rear microphone of one ear, along the surface of the head."""
 
 EAR_AZIMUTH_DEG = 100.0
-"""Entrance of the ear canal: a little behind the middle of the head, as Duda and Martens place
-it."""
+"""Entrance of the ear canal: a little behind the middle of the head, as in Duda and Martens."""
 BEHIND_EAR_M = 0.005
-"""How far behind the ear canal the middle of the two microphones sits, along the surface."""
+"""Distance of the middle of the two microphones behind the ear canal, along the surface."""
 ABOVE_EAR_M = 0.025
-"""How far above the ear canal both microphones sit, along the surface."""
+"""Distance of both microphones above the ear canal, along the surface."""
 
 
 class SphereHead(Spec):
-    """A rigid sphere (Duda and Martens 1998), computed; each microphone has its own place on it."""
+    """A rigid sphere (Duda and Martens 1998), computed, with a position for each microphone."""
 
     kind: Literal["sphere"] = "sphere"
     microphones: MicrophonePreset = "bte_2"
     """Geometry preset: two microphones behind each ear."""
     radius_m: float = Field(0.0875, ge=0.05, le=0.15)
-    """Of the sphere on which the microphones sit."""
+    """Radius of the sphere on which the microphones are."""
 
 
 class SofaHead(Spec):
@@ -59,34 +58,33 @@ class SofaHead(Spec):
     path: Path
     """Relative paths start at the scenario file's folder."""
     receivers: tuple[int, int, int, int] | None = None
-    """Which receivers of the file are left front, left rear, right front, right rear; null: 0 to 3
+    """Receivers of the file that are left front, left rear, right front, right rear; null: 0 to 3
     where the file has four, (0, 0, 1, 1) where it has two."""
 
 
 class FreeFieldHead(Spec):
-    """No head: the same microphone places in the open air."""
+    """No head: the same microphone positions in the free field."""
 
     kind: Literal["free_field"] = "free_field"
     microphones: MicrophonePreset = "bte_2"
-    """Geometry preset: the places that they would have on a sphere."""
+    """Geometry preset: the positions that they would have on a sphere."""
     radius_m: float = Field(0.0875, ge=0.05, le=0.15)
-    """Of the sphere on which the microphones sit."""
+    """Radius of the sphere on which the microphones are."""
 
 
 HeadSpec = Annotated[SphereHead | SofaHead | FreeFieldHead, by_kind("sphere")]
 
 
 class Head(Protocol):
-    """Anything with ears: filters and paths for waves from `sources_m` (xyz, wave), seen from its
-    centre."""
+    """A head: filters and paths of waves from `sources_m` (xyz, wave), seen from its centre."""
 
     def waves(self, sources_m: ndarray) -> Waves: ...
 
 
 def prepare(spec: SphereHead | SofaHead | FreeFieldHead, sample_rate_hz: int) -> Head:
-    """The head that `spec` describes, ready to be asked.
+    """The head that `spec` describes.
 
-    Raises ValueError where a SOFA file is not what it should be.
+    Raises ValueError where a SOFA file cannot be used.
     """
     if isinstance(spec, SphereHead):
         return Sphere(spec.radius_m, microphone_directions(spec), sample_rate_hz)
@@ -113,7 +111,7 @@ def unit_vectors(azimuth_deg: ndarray | float, elevation_deg: ndarray | float) -
 
 
 def microphone_directions(spec: SphereHead | FreeFieldHead) -> ndarray:
-    """Where the four microphones sit on the head, as unit vectors (mic, xyz).
+    """Positions of the four microphones on the head, as unit vectors (mic, xyz).
 
     Distances along the surface become angles: both microphones of an ear have the same elevation,
     and the front one has the smaller azimuth. The right ear mirrors the left.
@@ -129,14 +127,14 @@ def microphone_directions(spec: SphereHead | FreeFieldHead) -> ndarray:
 # ---------------------------------------------------------------------------------- rigid sphere
 
 FIR_TAPS = 96
-"""Length of a sphere filter: 6 ms at 16 kHz, some three times around the head."""
+"""Length of a sphere filter: 6 ms at 16 kHz, about three times around the head."""
 FIR_LEAD = 24
-"""Taps before a sphere filter's time zero: room for the ringing of a band-limited onset."""
+"""Taps before a sphere filter's time zero, for the ringing of a band-limited onset."""
 ANGLES = 181
 """Angles of incidence, 0 to 180 degrees, at which the filters of distant waves are computed."""
 NEAR_M = 5.0
-"""Waves from nearer than this get filters of their own distance; beyond it the wave counts as plane
-(its largest error, 1.5 a/r at low frequencies, is then below 0.23 dB)."""
+"""Nearer sources have filters of their own distance; the waves of farther ones count as plane (the
+largest error, 1.5 a/r at low frequencies, is then below 0.23 dB)."""
 
 
 def _sphere_firs(
@@ -146,7 +144,7 @@ def _sphere_firs(
     size = 4 * FIR_TAPS
     frequencies_hz = np.fft.rfftfreq(size, 1 / sample_rate_hz)
     response = sphere_response(frequencies_hz, cosines, distances_m, radius_m)
-    # a plane wave is one from so far away that its way is straight to 1e-9 m
+    # A plane wave comes from so far that its path is straight to 1e-9 m.
     distances_m = np.full(len(cosines), 1e7) if distances_m is None else distances_m
     arrival_s = detour_m(cosines, distances_m, radius_m) / SPEED_OF_SOUND_M_PER_S
     lag_s = FIR_LEAD / sample_rate_hz - arrival_s
@@ -175,9 +173,8 @@ class Sphere:
     sample_rate_hz: int
 
     def waves(self, sources_m: ndarray) -> Waves:
-        """Near waves get a filter each; distant ones share a table over the angle of incidence, in
-        which the two nearest entries are mixed (their delays being taken out, a mix is an
-        interpolation)."""
+        """Near waves have a filter each; distant ones share a table over the angle of incidence and
+        interpolate between its two nearest filters, whose delays have been removed."""
         distances_m = np.sqrt(np.sum(sources_m**2, axis=0))
         cosines = np.einsum("mx,xw->mw", self.directions, sources_m) / distances_m
         cosines = np.clip(cosines, -1, 1)
@@ -214,12 +211,12 @@ class Sphere:
 
 @dataclass(frozen=True)
 class FreeField:
-    """Microphones at `places_m` (mic, xyz) with nothing between them."""
+    """Microphones at `places_m` (mic, xyz) in the free field."""
 
     places_m: ndarray
 
     def waves(self, sources_m: ndarray) -> Waves:
-        """One filter for all, which does nothing; only the paths differ."""
+        """One filter for all waves, an impulse; only the paths differ."""
         path_m = np.sqrt(np.sum((sources_m - self.places_m[:, :, None]) ** 2, axis=1))
         return Waves(
             firs=np.ones((1, 1, 1)),
@@ -233,10 +230,10 @@ class FreeField:
 
 @dataclass(frozen=True)
 class MeasuredHead:
-    """A head known at some `directions` (direction, xyz): a wave takes the filter of the nearest.
+    """A head measured at some `directions` (direction, xyz); a wave takes the nearest filter.
 
     `firs` (direction, mic, tap) contain the differences in time between microphones and
-    directions; their tap `lead` is the moment at which the wave would pass the centre of the head.
+    directions; their tap `lead` is the time at which the wave would pass the centre of the head.
     """
 
     directions: ndarray
@@ -258,15 +255,17 @@ class MeasuredHead:
 
 
 def _nearest(directions: ndarray, wanted: ndarray) -> ndarray:
-    """Which of `directions` (direction, xyz) lies nearest to each of `wanted` (wave, xyz)."""
+    """Index of the nearest of `directions` (direction, xyz) for each of `wanted` (wave, xyz)."""
     from scipy.spatial import cKDTree
 
     return cKDTree(directions).query(wanted)[1]
 
 
 def sofa_head(spec: SofaHead, sample_rate_hz: int) -> MeasuredHead:
-    """The head of a SOFA file. Raises ValueError where the file or the choice of receivers does
-    not fit."""
+    """The head of a SOFA file.
+
+    Raises ValueError where the file cannot be used, or the receivers do not fit it.
+    """
     from hasim.acoustics import sofa
 
     file = sofa.read(spec.path, sample_rate_hz)

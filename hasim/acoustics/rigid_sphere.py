@@ -30,8 +30,7 @@ def sphere_response(
     h_(m-1), which stay of the order of m / x: q_(m+1) = (2 m + 1) / x - 1 / q_m is stable upwards
     because the Hankel function is the growing solution.
     """
-    # 0 Hz is a limit of the series; a thousandth of a radian around the sphere is close enough to
-    # it
+    # 0 Hz is a limit of the series; a thousandth of a radian around the sphere is close enough.
     mu = np.maximum(2 * np.pi * frequencies_hz * radius_m / SPEED_OF_SOUND_M_PER_S, 1e-3)
     if distances_m is None:
         last = int(np.ceil(1.1 * mu.max() + 25))
@@ -43,11 +42,11 @@ def sphere_response(
                 f"{radius_m} m (got {distances_m.min():.4g})"
             )
         far = distances_m / radius_m
-        # terms fall at least like (radius / distance)^m: go on until they are below 1e-9
+        # Terms fall at least like (radius / distance)^m: continue until they are below 1e-9.
         slow = 21.0 / np.log(far.min(initial=np.inf))
         last = int(np.ceil(1.1 * mu.max() + np.clip(slow, 25, 600)))
     plane = distances_m is None
-    # the argument at the source, (wave, frequency)
+    # The argument at the source, (wave, frequency).
     rho_mu = mu if plane else far[:, None] * mu
 
     # m = 0: h_0(x) = -j exp(jx) / x (first kind, exp(-j omega t)), q_1 = 1/x - j

@@ -45,11 +45,11 @@ _FINER = 2
 _SPREAD = 6
 _SHAPE = 2.3 * _SPREAD
 _FILTERS_AT_ONCE = 16
-"""Filters whose pulses are handled at a time: few enough for the processor's cache."""
+"""Filters that are processed at a time: few enough for the processor's cache."""
 
 
 def sum_waves(waves: Waves, gains: ndarray, taps: int, sample_rate_hz: int) -> ndarray:
-    """Response (mic, tap) to pulses that all waves carry at tap 0 of their sources.
+    """Response (mic, tap) to an impulse of all waves at tap 0 of their sources.
 
     `gains` (wave) or (path, wave) multiply the waves' own; waves with gain 0 take no time. What
     would come before tap 0 or after the last one is cut off.
@@ -87,7 +87,7 @@ def sum_waves(waves: Waves, gains: ndarray, taps: int, sample_rate_hz: int) -> n
             waves.choice[path, heard], waves.share[path, heard] * amplitudes, places, size * _FINER
         ):
             fine = rfft(trains) * shaping
-            # every second sample of the fine grid: the upper half of the spectrum folds back
+            # Every second sample of the fine grid: the upper half of the spectrum folds back.
             fine = fine[:, : half + 1] + np.conj(fine[:, : half - 1 : -1])
             spectrum += np.einsum("fb,fob->ob", fine, rfft(waves.firs[filters], size))
         result[path, :, start + skip : stop] = irfft(spectrum, size)[:, skip : stop - start]
@@ -97,14 +97,14 @@ def sum_waves(waves: Waves, gains: ndarray, taps: int, sample_rate_hz: int) -> n
 def _trains(
     choice: ndarray, share: ndarray, places: ndarray, length: int
 ) -> Iterator[tuple[ndarray, ndarray]]:
-    """Filters, and for each of them the pulses of all waves that take it: (filter, point).
+    """Filters, and for each the pulses of all waves that take it, (filter, point).
 
     `choice` and `share` are (wave, k), `places` (wave) on the grid of `length` points.
     """
     counts = np.bincount(choice.ravel())
     used = np.flatnonzero(counts)
     ends = np.cumsum(counts[used])
-    # sorting 16-bit numbers is linear
+    # Sorting 16-bit numbers takes linear time.
     narrow = choice.astype(np.uint16 if len(counts) < 2**16 else np.uint32)
     order = np.argsort(narrow.ravel(), kind="stable")
     row_of = np.zeros(len(counts), int)
@@ -127,15 +127,15 @@ def _bump(offset: ndarray) -> ndarray:
 
 @cache
 def _kernel_spectrum(size: int) -> ndarray:
-    """Spectrum of the windowed sinc over that of the bump, for rfft of `size` samples on the finer
-    grid."""
+    """Spectrum of the windowed sinc divided by that of the bump, for an rfft of `size` samples on
+    the finer grid."""
     length = size * _FINER
     half = KERNEL_TAPS // 2 * _FINER
     at = np.arange(-half, half + 1)
     kernel = np.zeros(length)
     kernel[at] = np.sinc(at / _FINER) * (0.5 + 0.5 * np.cos(np.pi * at / (half + _FINER)))
     bins = np.arange(size + 1)
-    # bump(x) = integral over its support; it is smooth, so a sum over a fine comb is exact enough
+    # The transform of the bump as an integral over its support, by a sum over a fine grid.
     comb = (np.arange(100) + 0.5) / 50 - 1
     waves = np.cos(np.pi * np.outer(bins / size, comb * _SPREAD / 2))
     bump = np.sum(waves * _bump(comb), axis=1) * _SPREAD / 100

@@ -20,7 +20,7 @@ from hasim.acoustics.rir_builder import KERNEL_TAPS, SPEED_OF_SOUND_M_PER_S, sum
 from hasim.config.spec import LimitError, Spec
 
 HEAD_ROOM_M = 0.15
-"""The middle of the head stays this far from the walls: the largest head fits."""
+"""Smallest distance of the head's centre from the walls: the largest head fits."""
 
 MAX_IMAGES = 10_000_000
 """Image sources of one source: more would take gigabytes and most of a minute."""
@@ -28,23 +28,23 @@ SHELL_IMAGES = 2**17
 """Image sources that are summed at a time; bounds the memory."""
 
 EARLY_S = 0.05
-"""Sound that arrives up to this long after the direct sound is early."""
+"""Sound up to this long after the direct sound counts as early."""
 
 
 Side = Annotated[float, Field(ge=1.5, le=50)]
 
 
 class RoomSpec(Spec):
-    """A shoebox room by size and reverberation time, and where the listener stands in it."""
+    """A shoebox room by size and reverberation time, and the place of the listener in it."""
 
     size_m: tuple[Side, Side, Side] = (6.0, 4.5, 2.7)
     """Length (x), width (y), height (z)."""
     t60_s: float = Field(0.3, ge=0, le=2)
-    """Reverberation time asked for; 0: no walls at all."""
+    """Reverberation time; 0: no walls at all."""
     listener_m: tuple[float, float, float] | None = None
     """Centre of the head; null: a little off the middle of the room, 1.2 m high."""
     heading_deg: float = Field(0.0, ge=-180, le=180)
-    """Where the listener looks, counter-clockwise from the x axis."""
+    """Direction in which the listener looks, counter-clockwise from the x axis."""
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -72,7 +72,7 @@ class Response:
 
 
 def response(room: RoomSpec, head: Head, source_m: ndarray, sample_rate_hz: int) -> Response:
-    """Response of the room from a source at `source_m` (xyz, room coordinates) to the head in it.
+    """Response of the room from a source at `source_m` (xyz, room coordinates) to the head.
 
     With `t60_s` 0 there are no walls: only the direct path, and positions need not be in the room.
 
@@ -85,7 +85,7 @@ def response(room: RoomSpec, head: Head, source_m: ndarray, sample_rate_hz: int)
         images_m, gains = _images(room, centre_m, source_m)
     seen_m = _turned(images_m - centre_m[:, None], -room.heading_deg)
     distances_m = np.sqrt(np.sum(seen_m**2, axis=0))
-    # nearest first: the source itself, and then shells of images, which bound the memory
+    # Nearest first: the source itself, then shells of image sources, which limit the memory.
     order = np.argsort(distances_m, kind="stable")
     farthest_m = distances_m[order[-1]] + HEAD_ROOM_M
     samples = int(np.ceil(farthest_m / SPEED_OF_SOUND_M_PER_S * sample_rate_hz))
@@ -110,7 +110,7 @@ def response(room: RoomSpec, head: Head, source_m: ndarray, sample_rate_hz: int)
 
 
 def _turned(places_m: ndarray, azimuth_deg: float) -> ndarray:
-    """Places (xyz, ...) turned about the vertical axis, counter-clockwise from above."""
+    """Positions (xyz, ...) rotated about the vertical axis, counter-clockwise from above."""
     angle = np.deg2rad(azimuth_deg)
     x, y, z = places_m
     return np.stack(
@@ -122,13 +122,13 @@ def listener(room: RoomSpec) -> tuple[float, float, float]:
     """Centre of the head in room coordinates."""
     if room.listener_m is not None:
         return room.listener_m
-    # exactly in the middle, pairs of walls would reflect at the same moment
+    # Exactly in the middle, pairs of walls would reflect at the same moment.
     length, width, height = room.size_m
     return (0.47 * length, 0.48 * width, min(1.2, 0.6 * height))
 
 
 def to_the_wall_m(room: RoomSpec, azimuth_deg: float, elevation_deg: float) -> float:
-    """How far a straight way from the listener goes until it meets a wall."""
+    """Distance from the listener to the wall in a direction; infinite without walls."""
     if room.t60_s == 0:
         return np.inf
     direction = unit_vectors(room.heading_deg + azimuth_deg, elevation_deg)
@@ -144,7 +144,7 @@ def _by(size_m: tuple[float, float, float]) -> str:
 def place(
     room: RoomSpec, azimuth_deg: float, elevation_deg: float, distance_m: float
 ) -> tuple[float, float, float]:
-    """Room coordinates of a place seen from the listener."""
+    """Room coordinates of a position seen from the listener."""
     direction = unit_vectors(room.heading_deg + azimuth_deg, elevation_deg)
     x, y, z = np.array(listener(room)) + distance_m * direction
     return (float(x), float(y), float(z))
@@ -154,8 +154,8 @@ def place(
 
 
 def _images(room: RoomSpec, centre_m: ndarray, source_m: ndarray) -> tuple[ndarray, ndarray]:
-    """Image sources within the reach of the response: places (xyz, image) and reflection gains
-    (image)."""
+    """Image sources within the length of the response: positions (xyz, image) and reflection gains
+    (image,)."""
     import pyroomacoustics
 
     absorption, length_s = walls(room.size_m, room.t60_s)
@@ -174,9 +174,9 @@ def _images(room: RoomSpec, centre_m: ndarray, source_m: ndarray) -> tuple[ndarr
 
 
 def _highest_order(room: RoomSpec) -> int:
-    """Reflections on the longest way with the most walls that the response contains."""
+    """Largest number of reflections on any path within the length of the response."""
     _, length_s = walls(room.size_m, room.t60_s)
-    # A straight way of d metres in the direction u meets d |u_x| / L_x + ... walls.
+    # A path of d metres in the direction u meets d |u_x| / L_x + ... walls.
     walls_per_m = np.sqrt(np.sum(1 / np.square(room.size_m)))
     order = int(np.ceil(length_s * SPEED_OF_SOUND_M_PER_S * walls_per_m))
     count = 4 * order**3 // 3
@@ -191,20 +191,20 @@ def _highest_order(room: RoomSpec) -> int:
 
 @cache
 def walls(size_m: tuple[float, float, float], t60_s: float) -> tuple[float, float]:
-    """Energy absorption of all walls that gives `t60_s`, and after how long the response may end.
+    """Energy absorption of all walls for `t60_s`, and the length of the response in seconds.
 
     Not Sabine's formula, which does not hold in a shoebox with plain walls, where sound between the
-    nearer walls dies sooner than sound between the farther ones. The mean over all directions u,
+    nearer walls decays faster than sound between the farther ones. The mean over all directions u,
     with n(u) = |u_x| / L_x + |u_y| / L_y + |u_z| / L_z walls per metre, is the energy decay of the
     image sources themselves: energy(d) = mean of (1 - absorption)^(d n(u)) after d metres; after
     E. A. Lehmann and A. M. Johansson, J. Acoust. Soc. Am. 124 (2008) 269-277. Reflections begin
-    where the room's own volume ends: inside a ball of that volume stands, on average, one image,
-    the source. The line is fitted to the backward integral from there, as `reverberation_time_s`
+    where the room's own volume ends: a ball of that volume has, on average, one image in it, the
+    source. The line is fitted to the backward integral from there, as `reverberation_time_s`
     does it. The response ends where that integral has fallen by 60 dB.
 
     Raises ValueError where even walls that absorb nearly all reverberate longer.
     """
-    # directions on one eighth of the sphere: equal areas in height and azimuth
+    # Directions on one eighth of the sphere: equal areas in height and azimuth.
     steps = (np.arange(20) + 0.5) / 20
     height, azimuth = np.meshgrid(steps, steps * np.pi / 2)
     flat = np.sqrt(1 - height**2)
@@ -235,11 +235,11 @@ def walls(size_m: tuple[float, float, float], t60_s: float) -> tuple[float, floa
 
 
 def _without_static_pressure(reflections: ndarray, sample_rate_hz: int) -> ndarray:
-    """Reflections (..., tap) without what lies below 20 Hz (Butterworth, second order).
+    """Reflections (..., tap) without frequencies below 20 Hz (Butterworth, second order).
 
-    Every image has the same sign, so they add up to a pressure in the room that a real one, which
-    leaks, does not hold. It is inaudible but decays more slowly than sound, and a T60 measured
-    with it is 15 to 25 % too long.
+    All images have the same sign, so they add up to a static pressure, which a real room, with its
+    leaks, does not hold. It is inaudible but decays more slowly than sound, and a T60 measured with
+    it is 15 to 25 % too long.
     """
     from scipy.signal import butter, sosfilt
 
@@ -262,7 +262,7 @@ def reverberation_time_s(full: ndarray, direct: ndarray, sample_rate_hz: int) ->
 
 
 def _slope(time: ndarray, decay_db: ndarray) -> float:
-    """Of the line that fits -5 to -35 dB best."""
+    """Slope in dB per unit of `time` of the line that fits -5 to -35 dB best."""
     part = (decay_db <= -5) & (decay_db >= -35)
     time = time[part] - time[part].mean()
     return float(np.sum(time * decay_db[part]) / np.sum(time**2))

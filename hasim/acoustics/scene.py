@@ -1,4 +1,4 @@
-"""What every microphone of both ears hears: talker and noises, rendered apart.
+"""The signals at every microphone of both ears: talker and noises, rendered separately.
 
 Axes: ear, mic, sample. Signals are digital: a root mean square of 1.0 is `full_scale_db_spl`.
 """
@@ -37,7 +37,7 @@ RESPONSE_MODULES = (audio_file, head, rigid_sphere, rir_builder, room, sofa)
 
 
 class PlacedSource(Spec):
-    """A source and where it stands, seen from the listener (0 degrees ahead, +90 left)."""
+    """A source and its position, seen from the listener (0 degrees ahead, +90 left)."""
 
     azimuth_deg: float = Field(0.0, ge=-180, le=180)
     """Direction in the horizontal plane: 0 ahead, +90 left."""
@@ -54,7 +54,7 @@ class PlacedSource(Spec):
 
 
 class MismatchSpec(Spec):
-    """Random differences between the microphones (standard deviations)."""
+    """Random differences between the microphones, as standard deviations."""
 
     gain_db: float = Field(0.0, ge=0, le=6)
     """Of the gains."""
@@ -63,7 +63,7 @@ class MismatchSpec(Spec):
 
 
 class BlockedSpec(Spec):
-    """A microphone that wax or a finger closes: from a moment on it hears less."""
+    """A microphone that is blocked, by wax or a finger, from some time on."""
 
     ear: Literal["left", "right"] = "left"
     """Whose microphone."""
@@ -72,7 +72,7 @@ class BlockedSpec(Spec):
     from_s: float = Field(0.0, ge=0, le=600)
     """Time in the run."""
     gain_db: float = Field(-30.0, ge=-120, le=0)
-    """What is left of the sound; the microphone's own noise stays."""
+    """Attenuation of the sound; the microphone's own noise stays."""
 
 
 class SceneSpec(Spec):
@@ -85,10 +85,10 @@ class SceneSpec(Spec):
         PlacedSource(azimuth_deg=-90.0, source=BundledSource(name="noise_market")),
     )
     snr_db: float = Field(0.0, ge=-40, le=60)
-    """The talker against all noises together."""
+    """Level of the talker relative to all noises together."""
     snr_at: Literal["left", "right", "better_ear", "dry"] = "left"
-    """Where `snr_db` holds: at an ear's reference microphone, at the better ear's, or between the
-    dry signals."""
+    """Where `snr_db` is defined: at an ear's reference microphone, at the better ear's, or between
+    the dry signals."""
     target_level_db_spl: float = Field(65.0, ge=20, le=110)
     """Level of the talker (full image, active speech) at the left reference microphone."""
     full_scale_db_spl: float = Field(105.0, ge=80, le=140)
@@ -252,7 +252,7 @@ def _responses(
     prepared = cache(lambda: head.prepare(spec.head, sample_rate_hz))
     head_key = spec.head.model_dump(mode="json")
     if isinstance(spec.head, SofaHead):
-        # a file is what it contains
+        # A file is identified by its content.
         head_key["path"] = file_hash(spec.head.path)
 
     def response(source: PlacedSource) -> Response:
@@ -303,7 +303,7 @@ def _gains(
     images: dict[str, Image],
     sample_rate_hz: int,
 ) -> dict[str, float]:
-    """By what each source, rendered with an active level of 1, is multiplied."""
+    """Gain of each source, which is rendered with an active level of 1."""
     level = sources.active_level(images["target"].full[0, 0], sample_rate_hz)
     if level == 0:
         raise ValueError("scene.target: makes no sound at the left reference microphone")
@@ -340,7 +340,7 @@ def _mismatch(spec: MismatchSpec, rng: np.random.Generator) -> ndarray:
 
 
 def _openings(blocked: tuple[BlockedSpec, ...], samples: int, sample_rate_hz: int) -> ndarray:
-    """By what each microphone's sound is multiplied, (ear, mic, sample), or (ear, mic, 1)."""
+    """Gain of each microphone's sound, (ear, mic, sample), or (ear, mic, 1) if none is blocked."""
     if not blocked:
         return np.ones((2, 2, 1))
     openings = np.ones((2, 2, samples))

@@ -1,6 +1,6 @@
-"""What is wrong with a scenario, in words: pydantic's findings as Problems with place and advice.
+"""Messages for mistakes in a scenario: pydantic's errors as Problems with place and advice.
 
-What would be right is read from the JSON Schema, so it is always what the Specs say.
+The advice is read from the JSON Schema, so it agrees with the Specs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hasim.config.yaml_reader import Place, Problem, YamlNode, printable, shorte
 
 
 def problems_of(errors: Iterable[Any], root: YamlNode, shape: Shape) -> list[Problem]:
-    """Problems for the errors of a pydantic ValidationError on `root`, one for each key."""
+    """Problems for the errors of a pydantic ValidationError on `root`, one for every key."""
     findings: dict[tuple[str, ...], list[tuple[Any, Shape]]] = {}
     for error in errors:
         path, at = _locate(error, root, shape)
@@ -31,13 +31,13 @@ def problems_of(errors: Iterable[Any], root: YamlNode, shape: Shape) -> list[Pro
 
 @dataclass(frozen=True)
 class Shape:
-    """What a part of a scenario may be: a part of the JSON Schema, and what that refers to."""
+    """What a part of a scenario may be: a part of the JSON Schema, and its definitions."""
 
     schema: dict[str, Any]
     definitions: dict[str, Any]
 
     def alternatives(self) -> list[Shape]:
-        """The shapes among which one chooses; itself where there is no choice."""
+        """The shapes of a choice; the shape itself where there is no choice."""
         schema = self.schema
         if "$ref" in schema:
             schema = self.definitions[schema["$ref"].removeprefix("#/$defs/")]
@@ -47,7 +47,7 @@ class Shape:
         return [shape for option in options for shape in option.alternatives()]
 
     def kinds(self) -> dict[str, Shape]:
-        """The alternatives that are told apart by their key `kind`."""
+        """The alternatives by their key `kind`."""
         kinds = {}
         for shape in self.alternatives():
             kind = shape.schema.get("properties", {}).get("kind", {}).get("const")
@@ -56,7 +56,7 @@ class Shape:
         return kinds
 
     def child(self, part: str | int) -> Shape | None:
-        """The shape of a key or an entry; None where there can be none."""
+        """The shape of a key or an entry; None where there is no such key or entry."""
         for shape in self.alternatives():
             schema = shape.schema
             if isinstance(part, int) and schema.get("type") == "array":
@@ -68,11 +68,11 @@ class Shape:
         return None
 
     def known_keys(self) -> list[str]:
-        """All keys that a mapping of this shape may have."""
+        """All keys of a mapping of this shape."""
         return [key for shape in self.alternatives() for key in shape.schema.get("properties", {})]
 
     def choices(self) -> list[str]:
-        """The words among which one chooses."""
+        """The words of a choice among words."""
         choices = []
         for shape in self.alternatives():
             options = shape.schema.get("enum", [shape.schema.get("const")])
@@ -80,15 +80,15 @@ class Shape:
         return choices
 
     def wanted(self) -> str:
-        """What would be right, in words."""
+        """What would be right, as text."""
         kinds = list(self.kinds())
         if kinds:
             return f"a mapping with kind {_either(map(repr, kinds))}"
-        return _either(dict.fromkeys(_in_words(shape.schema) for shape in self.alternatives()))
+        return _either(dict.fromkeys(_text(shape.schema) for shape in self.alternatives()))
 
 
 def find(root: YamlNode, path: Sequence[str]) -> tuple[YamlNode, int]:
-    """The deepest YamlNode on a path, and how many parts of the path lead there."""
+    """The deepest YamlNode on a path, and the number of parts of the path that lead to it."""
     node = root
     for depth, part in enumerate(path):
         if isinstance(node.value, dict) and part in node.value:
@@ -101,7 +101,7 @@ def find(root: YamlNode, path: Sequence[str]) -> tuple[YamlNode, int]:
 
 
 def entry_number(part: str, entries: Sequence[object]) -> int | None:
-    """The entry that a part of a path means; None where there is none."""
+    """The number of the entry that a part of a path names; None where there is none."""
     # Python refuses to read numbers of thousands of digits; no list is that long.
     number = int(part) if part.isdecimal() and len(part) < 10 else len(entries)
     return number if number < len(entries) else None
@@ -110,8 +110,8 @@ def entry_number(part: str, entries: Sequence[object]) -> int | None:
 def _locate(error: Any, root: YamlNode, shape: Shape) -> tuple[tuple[str, ...], Shape]:
     """The path of an error in the file, and the shape that was expected there.
 
-    pydantic's location also names the kinds it chose and the members of a union it tried: they are
-    no keys of the file.
+    pydantic's location also has the kinds that it chose and the members of a union that it tried,
+    which are not keys of the file.
     """
     path: list[str] = []
     kind = error["type"]
@@ -121,7 +121,7 @@ def _locate(error: Any, root: YamlNode, shape: Shape) -> tuple[tuple[str, ...], 
             shape = kinds[part]
         elif (child := shape.child(part)) is not None:
             if kind == "missing" and isinstance(part, int) and depth == len(error["loc"]):
-                # a list that is too short: the list is wrong, not an entry
+                # A list that is too short: the list is wrong, not an entry.
                 break
             shape = child
             path.append(str(part))
@@ -181,14 +181,14 @@ def _problem(path: tuple[str, ...], found: list[tuple[Any, Shape]], root: YamlNo
         wanted = _either(map(repr, choices))
     wrong = "too few entries" if kind == "missing" else _WRONG.get(kind, _uncapitalised(error))
     if len(found) > 1 or (kind == "model_type" and len(shape.alternatives()) > 1):
-        # a word, a number, a mapping: it is none of what it may be
+        # None of several alternatives, such as a word, a number, a mapping.
         wrong = "not allowed"
     right = "; ".join(part for part in (f"must be {wanted}", advice) if part)
     return Problem(node.place, key, wrong, node.printed(), right)
 
 
 def _of_validator(path: tuple[str, ...], found: tuple[Any, Shape], root: YamlNode) -> list[Problem]:
-    """What a Spec's own validator says: `key: what is; other.key: what else`, or just text."""
+    """Problems of a Spec's own validator: `key: text; other.key: text`, or text alone."""
     error, shape = found
     problems = []
     for part in re.split(r"; (?=[a-z0-9_.]+: )", str(error["ctx"]["error"])):
@@ -202,7 +202,7 @@ def _of_validator(path: tuple[str, ...], found: tuple[Any, Shape], root: YamlNod
 
 
 def _place_of_parent(root: YamlNode, path: tuple[str, ...]) -> Place:
-    """Where the mapping that misses the last part of `path` begins: at its key if it has one."""
+    """Place of the mapping that lacks the last part of `path`: of its key if it has one."""
     parent, depth = find(root, path[:-1])
     if depth == 0:
         return root.place
@@ -222,8 +222,8 @@ def _either(words: Iterable[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def _in_words(schema: dict[str, Any]) -> str:
-    """What a schema without alternatives asks for."""
+def _text(schema: dict[str, Any]) -> str:
+    """What a schema without alternatives allows, as text."""
     if "const" in schema:
         return repr(schema["const"])
     if "enum" in schema:
@@ -269,7 +269,7 @@ def _number(value: float) -> str:
 
 
 class ScenarioError(ValueError):
-    """All that is wrong with a scenario: `problems`, one line each."""
+    """All mistakes in a scenario: `problems`, one line each."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -277,4 +277,4 @@ class ScenarioError(ValueError):
 
 
 class ScenarioWarning(UserWarning):
-    """Something in a scenario file that may not mean what it seems to."""
+    """Something in a scenario file that may not mean what it seems to mean."""

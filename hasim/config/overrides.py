@@ -19,7 +19,7 @@ from hasim.config.yaml_reader import Place, Problem, YamlNode, node_of, read, sh
 
 
 class Override(NamedTuple):
-    """One path and what it shall be."""
+    """One path and its new value."""
 
     path: tuple[str, ...]
     value: YamlNode
@@ -28,7 +28,7 @@ class Override(NamedTuple):
 def parse(
     overrides: Mapping[str, Any] | Sequence[str], place: Place
 ) -> tuple[list[Override], list[Problem]]:
-    """Settings from `{"a.b": value}` or from `["a.b=yaml"]`."""
+    """Overrides from `{"a.b": value}` or from `["a.b=yaml"]`, and the mistakes in them."""
     settings, problems = [], []
     if isinstance(overrides, Mapping):
         for key, value in overrides.items():
@@ -55,7 +55,7 @@ def parse(
 def apply(
     root: YamlNode, shape: Shape, settings: Iterable[Override], folder: Path | None = None
 ) -> tuple[YamlNode, list[Problem]]:
-    """`root` with the settings made, and what was wrong with them; `root` itself stays as it is.
+    """A copy of `root` with the settings made, and the mistakes in them.
 
     Paths of presets start at `folder` (None: the working directory).
     """
@@ -63,7 +63,7 @@ def apply(
     order = {"preset": 0, "kind": 1}
     for path, value in sorted(settings, key=lambda item: (len(item[0]), order.get(item[0][-1], 2))):
         if path[-1] == "preset" and names_preset(value):
-            # starts afresh: the whole mapping is replaced
+            # The whole mapping is replaced.
             path = path[:-1]
             value = YamlNode({"preset": value}, value.place, keys={"preset": value.place})
         filled, wrong = expand(value, folder, path)
@@ -140,9 +140,8 @@ def _set_entry(
 
 
 def _set_kind(node: YamlNode, shape: Shape, value: YamlNode) -> YamlNode:
-    """A copy of the mapping `node` with another kind, less the keys that only the old kind has.
-
-    Of a preset it is none any more.
+    """A copy of the mapping `node` with another kind, without the keys that only the old kind has
+    and without its preset.
     """
     assert isinstance(node.value, dict)
     items = {key: item for key, item in node.value.items() if key != "preset"}
@@ -155,7 +154,7 @@ def _set_kind(node: YamlNode, shape: Shape, value: YamlNode) -> YamlNode:
 
 
 def _chosen(node: YamlNode, shape: Shape) -> Shape:
-    """The shape of a mapping's own kind."""
+    """The shape of a mapping with its kind."""
     assert isinstance(node.value, dict)
     kinds = shape.kinds()
     if not kinds:

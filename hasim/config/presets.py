@@ -181,7 +181,7 @@ def expand(
 
 
 def label(preset: str | Path | None) -> str | None:
-    """How a preset is called in tables: its name, or the name of its file."""
+    """A preset in tables: its name, or the name of its file."""
     return Path(preset).name if preset is not None and is_file(preset) else preset  # type: ignore[return-value]
 
 

@@ -1,8 +1,8 @@
-"""YAML text as plain values that remember where they stood. The door to ruamel.yaml.
+"""YAML text as plain values with their line and column, read with ruamel.yaml's parser.
 
-YAML 1.2, core schema: `1e5` is a number, `NO` and `12:30` are text, `012` is twelve. A file is data
-from strangers: it is read event by event, and refused over 256 KiB, over 32 levels, over 10,000
-values (aliases counted as often as they are used), and where it carries explicit tags.
+YAML 1.2, core schema: `1e5` is a number, `NO` and `12:30` are text, `012` is twelve. Files are not
+trusted: they are read event by event and refused over 256 KiB, over 32 levels, over 10,000 values
+(aliases counted as often as they are used), and with explicit tags.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PRINTED_CHARACTERS = 80
 
 
 class Place(NamedTuple):
-    """Where something was said: `file:line:column` (from 1), or just `file` where line is 0."""
+    """Place of a value: `file:line:column` (from 1), or `file` alone where line is 0."""
 
     file: str = ""
     line: int = 0
@@ -35,7 +35,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake: where, at which key, what was wrong, the value, what would be right."""
+    """One mistake: place, key, what is wrong, the value, and what would be right."""
 
     place: Place
     key: str
@@ -59,7 +59,7 @@ class YamlNode:
     text: str | None = None
     """A scalar as it was written."""
     keys: dict[str, Place] = field(default_factory=dict)
-    """Where the keys of a mapping stand."""
+    """Places of the keys of a mapping."""
 
     def plain(self) -> Any:
         """The value without places; whole numbers are ints however they were written."""
@@ -86,13 +86,13 @@ class YamlNode:
         return shortened(text)
 
     def key_place(self, key: str) -> Place:
-        """Where a key of this mapping stands."""
+        """Place of a key of this mapping."""
         return self.keys.get(key, self.place)
 
 
 @dataclass
 class Document:
-    """What was read: the values (None where they could not be read), the mistakes, the warnings."""
+    """The values of a file (None where they could not be read), its mistakes and warnings."""
 
     root: YamlNode | None
     problems: list[Problem]
@@ -100,7 +100,7 @@ class Document:
 
 
 def read(text: str, file: str, with_lines: bool = True) -> Document:
-    """Read one YAML document; `file` names it in places. Never raises, whatever the text."""
+    """Read one YAML document; `file` is its name in places. Raises nothing: see `problems`."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -118,19 +118,19 @@ def read(text: str, file: str, with_lines: bool = True) -> Document:
         context = f" {error.context}" if error.context else ""
         wrong = f"not valid YAML: {error.problem}{context}"
         return Document(None, [*reader.problems, Problem(place, "", wrong)], [])
-    # characters that YAML does not allow
     except YAMLError as error:
+        # Characters that YAML does not allow.
         wrong = f"not valid YAML: {str(error).splitlines()[0]}"
         return Document(None, [*reader.problems, Problem(Place(file), "", wrong)], [])
-    # ruamel.yaml takes "\\U00110000" to be a character
     except (OverflowError, ValueError):
+        # ruamel.yaml takes "\\U00110000" for a character.
         wrong = "not valid YAML: an escape that stands for no character"
         return Document(None, [*reader.problems, Problem(Place(file), "", wrong)], [])
     return Document(root, reader.problems, reader.warnings)
 
 
 def read_file(file: str | os.PathLike[str]) -> Document:
-    """Read a file as one YAML document, at most one byte over the limit of it. Never raises."""
+    """Read a file as one YAML document. Raises nothing: see `problems`."""
     name = os.fspath(file)
     try:
         with open(name, "rb") as stream:
@@ -138,7 +138,7 @@ def read_file(file: str | os.PathLike[str]) -> Document:
         return read(data.decode("utf-8-sig"), name)
     except UnicodeDecodeError as error:
         if len(data) > MAX_BYTES:
-            # cut within a character; refused for its size
+            # Cut off within a character; refused because of its size.
             return read(" " * len(data), name)
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
@@ -168,7 +168,7 @@ def write(value: Any) -> str:
 
 
 def node_of(value: Any, place: Place, level: int = 1) -> YamlNode:
-    """Python values (mappings, sequences, numbers, text, paths, arrays) as YamlNodes at one place.
+    """Python values (mappings, sequences, numbers, text, paths, arrays) as YamlNodes at `place`.
 
     Raises:
         ValueError: something that a scenario cannot hold, or more than 32 levels.
@@ -185,8 +185,8 @@ def node_of(value: Any, place: Place, level: int = 1) -> YamlNode:
         return YamlNode([node_of(item, place, level + 1) for item in value], place)
     if hasattr(value, "model_dump"):
         return node_of(value.model_dump(mode="json"), place, level)
-    # NumPy numbers and arrays
     if hasattr(value, "tolist"):
+        # NumPy numbers and arrays
         return node_of(value.tolist(), place, level)
     if hasattr(value, "__fspath__"):
         return YamlNode(str(value), place)
@@ -200,12 +200,12 @@ def node_of(value: Any, place: Place, level: int = 1) -> YamlNode:
 
 
 def is_text(value: str) -> bool:
-    """Whether every character is one: halves of surrogate pairs are none."""
+    """Whether text has no halves of surrogate pairs, which are not characters."""
     return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def printable(text: str) -> str:
-    """Text that does nothing to a terminal: one line, what cannot be printed is spelt out."""
+    """Text that is safe for a terminal: one line, with escapes for what cannot be printed."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -215,7 +215,7 @@ def shortened(text: str) -> str:
 
 
 class _Refused(Exception):
-    """Reading on would be useless or dangerous."""
+    """Raised where it is useless or dangerous to read on."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
@@ -300,8 +300,8 @@ class _Reader:
     def _scalar(self, event: Any) -> YamlNode:
         place = self._place(event)
         self._check_text(event)
-        # quoted, or a block of text
         if event.style:
+            # Quoted, or a block of text.
             return YamlNode(event.value, place)
         value = _resolved(event.value)
         if re.fullmatch(r"[-+]?0[0-7]+", event.value) and int(event.value, 8) != value:
@@ -352,7 +352,7 @@ def _resolved(text: str) -> str | int | float | bool | None:
     if re.fullmatch(r"0x[0-9a-fA-F]+", text):
         return int(text[2:], 16)
     if re.fullmatch(r"[-+]?[0-9]+", text):
-        # Python refuses endless ints
+        # Python refuses ints with thousands of digits.
         return int(text) if len(text) < 400 else float(text)
     if re.fullmatch(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", text):
         return float(text)

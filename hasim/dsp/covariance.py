@@ -15,7 +15,7 @@ from hasim.config.spec import Spec, by_kind
 
 
 class Recursive(Spec):
-    """Exponential averaging, causal; the forgetting is a time constant."""
+    """Exponential averaging, causal, with a time constant."""
 
     kind: Literal["recursive"] = "recursive"
     tau_s: float = Field(0.8, gt=0, le=60)
@@ -53,12 +53,8 @@ def recursive(
 
     channels (ear, channel, bin, frame), mask (ear, bin, frame).
     """
-    weighted = _weighted_outer(
-        channels,
-        mask,
-        mask_power,
-        # (kind, channel, channel, ear, frame, bin)
-    )
+    # (kind, channel, channel, ear, frame, bin)
+    weighted = _weighted_outer(channels, mask, mask_power)
     if start is None:
         state = np.zeros((*weighted.shape[:4], weighted.shape[5]), dtype=complex)
     else:
@@ -68,10 +64,8 @@ def recursive(
     weighted *= np.where(update, 1.0 - forgetting, 0.0)[:, :, None]
     for frame in range(channels.shape[-1]):
         state = keep[:, frame, None] * state + weighted[..., frame, :]
-        weighted[..., frame, :] = (
-            # the outer products are used up: keep the result in their place
-            state
-        )
+        # The outer product is no longer needed: the result takes its place.
+        weighted[..., frame, :] = state
     speech, noise = (np.moveaxis(matrix, (0, 1), (3, 4)) for matrix in weighted)
     return speech, noise
 
@@ -104,7 +98,7 @@ def covariance_macs(channels: int, bins: int) -> int:
 def _weighted_outer(channels: ndarray, mask: ndarray, mask_power: int) -> ndarray:
     """(kind, channel, channel, ear, frame, bin): w y y^H of every frame; kind 0 speech, 1 noise.
 
-    Channels stand first in memory so that the filters work on long contiguous rows.
+    Channels come first in memory so that the filters work on long contiguous rows.
     """
     y = np.ascontiguousarray(np.moveaxis(channels, (0, 1, 2, 3), (1, 0, 3, 2)))
     m = np.swapaxes(mask, -1, -2)
@@ -115,7 +109,11 @@ def _weighted_outer(channels: ndarray, mask: ndarray, mask_power: int) -> ndarra
 def recursive_noise(
     power: ndarray, forgetting: float, update: ndarray, start: ndarray | None
 ) -> ndarray:
-    """(ear, frame, bin, stream): rounding noise averaged as the covariances are."""
+    """(ear, frame, bin, stream): the rounding noise `power` (ear, stream, bin, frame), averaged
+    like the covariances.
+
+    `start` is the result before the first frame, (ear, frame, bin, stream).
+    """
     state = np.zeros(power.shape[:3]) if start is None else np.swapaxes(start[:, -1], -1, -2)
     result = np.empty(power.shape)
     for frame in range(power.shape[-1]):
@@ -126,17 +124,17 @@ def recursive_noise(
 
 
 def mean_noise(power: ndarray, update: ndarray) -> ndarray:
-    """(ear, 1, bin, stream)"""
+    """(ear, 1, bin, stream): rounding noise averaged over the frames where `update` is true."""
     count = np.maximum(update.sum(axis=1), 1)[:, None, None]
     mean = np.sum(power * update[:, None, None, :], axis=-1) / count
     return np.swapaxes(mean, 1, 2)[:, None]
 
 
 def move_noise(speech: ndarray, noise: ndarray, power: ndarray) -> None:
-    """Move (ear, frame, bin, stream) from speech to noise in the last channels, in place.
+    """Move `power` (ear, frame, bin, stream) from speech to noise in the last channels, in place.
 
-    The covariances see the rounding noise anyway. What is wrong is only the part that the mask has
-    taken for speech; no power is left negative.
+    The rounding noise is already in the covariances; only the part that the mask counts as speech
+    is moved. No power becomes negative.
     """
     local = speech.shape[-1] - power.shape[-1]
     for stream in range(power.shape[-1]):

@@ -1,4 +1,4 @@
-"""The ERB filter bank of the compact networks: low bins as they are, high bins gathered into bands.
+"""The ERB filter bank of the compact networks: low bins unchanged, high bins combined into bands.
 
 A bank is (band, high bin), where the high bins are those from `linear` to the last. Analysis is
 `bank @ high`, synthesis its transpose. Every bin's weights add up to 1, so a band mask of ones

@@ -1,16 +1,16 @@
-"""Frames delayed by parts of a sample."""
+"""Delays by fractions of a sample."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy import ndarray
 
-# of the interpolation, whose window is as long
+# Length of the interpolation filter and of its window.
 TAPS = 32
 
 
 def delayed(hops: ndarray, skew: ndarray) -> ndarray:
-    """Hops (ear, stream, frame, sample) that lag by `skew` (ear, frame, 2), linearly within a hop.
+    """Hops (ear, stream, frame, sample) delayed by `skew` (ear, frame, 2), linear within a hop.
 
     Interpolated with a sinc under a Blackman window, 32 samples long; silent outside.
     """
@@ -24,7 +24,7 @@ def delayed(hops: ndarray, skew: ndarray) -> ndarray:
     padded = np.pad(hops.reshape(*hops.shape[:2], -1), ((0, 0), (0, 0), (reach, reach)))
     for ear in range(len(hops)):
         whole = np.round(lag[ear]).astype(int)
-        # at most half a sample
+        # At most half a sample.
         rest = lag[ear] - whole
         first = np.arange(frames * hop) - whole + reach
         for tap in range(1 - TAPS // 2, TAPS // 2):
@@ -37,7 +37,7 @@ def delayed(hops: ndarray, skew: ndarray) -> ndarray:
 
 
 def turned(frames: ndarray, skew: ndarray, window: int) -> ndarray:
-    """Spectra (ear, stream, frame, bin) of a signal that lags by the mean of each hop's `skew`."""
+    """Spectra (ear, stream, frame, bin) of a signal delayed by the mean of each hop's `skew`."""
     lag = skew.mean(axis=-1)[:, None, :, None]
     bins = np.arange(frames.shape[-1])
     return frames * np.exp(-2j * np.pi * bins * lag / window)

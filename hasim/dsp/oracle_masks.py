@@ -1,4 +1,4 @@
-"""Oracle masks: what a perfect network could say about each bin, from speech and noise known apart.
+"""Oracle masks: the mask of a perfect network, from the separate speech and noise.
 
 Spectra and masks are (..., bin, frame); a mask is real, between 0 (noise) and 1 (speech).
 """
@@ -14,7 +14,7 @@ OracleMask = Literal["irm1", "irm2", "ibm", "iam1", "iam2", "psm"]
 
 
 def oracle_mask(kind: OracleMask, speech: ndarray, noise: ndarray) -> ndarray:
-    """The mask of `kind` from the speech's and the noise's spectra at one microphone.
+    """The mask of `kind` from `speech` and `noise` at one microphone, each (..., bin, frame).
 
     irm1, irm2  ideal ratio mask |S|^p / (|S|^p + |N|^p), p = 1 or 2
     ibm         ideal binary mask: 1 where the speech is stronger

@@ -107,7 +107,7 @@ def water_level(variances: ndarray, rate_bits: float, parts: ndarray | int = 2) 
     logs, halves = np.log2(variances[order]), parts[order] / 2
     # If the first n are above the water: log2(theta) = (sum halves log2(variance) - rate) / sum.
     levels = (np.cumsum(halves * logs) - rate_bits) / np.cumsum(halves)
-    # the first component that must not be above
+    # The first component that must not be above.
     below = np.append(logs[1:], -np.inf)
     return float(2.0 ** levels[np.argmax(levels >= below)])
 

@@ -1,4 +1,4 @@
-"""The analysis and synthesis that frame-based nodes share, causal and with perfect reconstruction.
+"""Short-time Fourier transform with overlap-add: causal, with perfect reconstruction.
 
 Frame n covers the `window` samples that end where hop n ends: samples [(n + 1) hop - window, (n +
 1) hop). It is complete at (n + 1) hop / sample rate. After overlap-add of frame n the samples up to
@@ -62,7 +62,7 @@ class FrontEndSpec(Spec):
 
 
 def samples_in_ns(samples: int, sample_rate_hz: int) -> int:
-    """How long so many samples last, in whole nanoseconds, rounded down.
+    """Duration of a number of samples in whole nanoseconds, rounded down.
 
     >>> samples_in_ns(256, 16_000)
     16000000
@@ -102,18 +102,18 @@ def synthesise(spectra: ndarray, front_end: FrontEndSpec, samples: int) -> ndarr
     for overlap in range(overlaps):
         summed[..., overlap : overlap + frames, :] += hops[..., overlap, :]
     waveform = summed.reshape(*summed.shape[:-2], -1)
-    # frame 0 begins this long before sample 0
+    # Frame 0 begins this many samples before sample 0.
     start = synthesis - hop
     return waveform[..., start : start + samples]
 
 
 def analysis_window(front_end: FrontEndSpec) -> ndarray:
-    """The window a frame is multiplied with before its transform."""
+    """(sample,): the window of a frame before its transform."""
     return _window_pair(front_end)[0]
 
 
 def synthesis_window(front_end: FrontEndSpec) -> ndarray:
-    """The window of the frame's last `synthesis_samples` samples before overlap-add."""
+    """(sample,): the window of a frame's last `synthesis_samples` samples before overlap-add."""
     return _window_pair(front_end)[1]
 
 

@@ -22,20 +22,19 @@ from numpy import ndarray
 
 FilterName = Literal["gevd", "sdw_mwf", "rank1_mwf", "mvdr"]
 
-RELATIVE_LOADING = (
-    # of the mean diagonal entry: far below what two close microphones leave in R_n
-    1e-6
-)
-ABSOLUTE_LOADING = (
-    # power of a bin far below any sensor's noise: keeps digital silence solvable
-    1e-14
-)
+RELATIVE_LOADING = 1e-6
+"""Of the mean diagonal entry: far below what two close microphones leave in R_n."""
+ABSOLUTE_LOADING = 1e-14
+"""Power of a bin far below any sensor's noise: keeps digital silence solvable."""
 
 
 def weights(
     name: FilterName, speech: ndarray, noise: ndarray, *, mu: float = 1.0, rank: int = 1
 ) -> ndarray:
-    """Weights (..., channel) of the filter `name`; `rank` is used by "gevd" alone."""
+    """Weights (..., channel) of the filter `name` for covariances (..., channel, channel).
+
+    `rank` is used by "gevd" alone.
+    """
     noise = loaded(noise)
     if name == "gevd":
         if rank == 1 and noise.shape[-1] <= 3:
@@ -46,14 +45,14 @@ def weights(
     ratio = np.linalg.solve(noise, speech)
     trace = np.trace(ratio, axis1=-2, axis2=-1).real[..., None]
     denominator = trace + (0.0 if name == "mvdr" else mu)
-    # no speech seen yet: pass nothing
+    # Without any speech so far, nothing passes.
     safe = np.where(denominator > 1e-10, denominator, 1.0)
     return np.where(denominator > 1e-10, ratio[..., 0] / safe, 0.0)
 
 
 def apply(filter_weights: ndarray, channels: ndarray) -> ndarray:
-    """w^H y: weights (ear, frame, bin, channel), one frame or all, on (ear, channel, bin,
-    frame)."""
+    """w^H y, (ear, bin, frame): weights (ear, frame, bin, channel), of one frame or all, on
+    `channels` (ear, channel, bin, frame)."""
     conjugate = np.moveaxis(filter_weights.conj(), (0, 1, 2, 3), (0, 3, 2, 1))
     output = conjugate[:, 0] * channels[:, 0]
     for channel in range(1, channels.shape[1]):
@@ -62,14 +61,12 @@ def apply(filter_weights: ndarray, channels: ndarray) -> ndarray:
 
 
 def loaded(noise: ndarray) -> ndarray:
-    """The noise covariance with its diagonal loaded."""
+    """The noise covariance (..., channel, channel) with its diagonal loaded."""
     size = noise.shape[-1]
     trace = np.trace(noise, axis1=-2, axis2=-1).real
     loading = RELATIVE_LOADING / size * trace + ABSOLUTE_LOADING
-    result = noise.copy(
-        order="K"
-        # keeps the memory layout: channels first where covariance.py made it
-    )
+    # "K" keeps the memory layout: channels first where `covariance` made it.
+    result = noise.copy(order="K")
     for channel in range(size):
         result[..., channel, channel] += loading
     return result
@@ -121,8 +118,8 @@ def _gevd_rank_1(speech: ndarray, noise: ndarray, mu: float) -> ndarray:
     """Rank 1 and up to three channels in closed form: w = l / (l + mu) q (q^H R_n e) with q^H R_n
     q = 1.
 
-    Written out over channels, each entry a whole array, because small batched factorisations spend
-    their time in calls: this is the path that every frame of the TANGO family takes.
+    Written out over channels, each entry an array over the batch, because small batched
+    factorisations spend their time in calls. Every frame of the TANGO family takes this path.
     """
     size = noise.shape[-1]
     r_s = [[speech[..., i, j] for j in range(size)] for i in range(size)]
@@ -134,17 +131,15 @@ def _gevd_rank_1(speech: ndarray, noise: ndarray, mu: float) -> ndarray:
     # u^H L^H e: the first row of L has only its diagonal entry.
     vector = [entry * (gain * lower[0][0] * vector[0].conj()) for entry in vector]
     solution = [vector[-1] / lower[-1][-1]]
-    # L^H w = vector, from the last channel up
+    # L^H w = vector, from the last channel up.
     for i in range(size - 2, -1, -1):
         known = sum(lower[i + 1 + k][i].conj() * x for k, x in enumerate(solution))
         solution.insert(0, (vector[i] - known) / lower[i][i])
     return np.stack(solution, axis=-1)
 
 
-Entries = list[
-    list[ndarray]
-    # a matrix as rows of arrays, one number of every matrix of the batch each
-]
+Entries = list[list[ndarray]]
+"""A batch of matrices as rows of arrays: each array has one entry of every matrix."""
 
 
 def _cholesky(matrix: Entries) -> Entries:
@@ -185,7 +180,7 @@ def _principal(matrix: Entries) -> tuple[ndarray, list[ndarray]]:
     if size == 1:
         return matrix[0][0], [np.ones_like(matrix[0][0], dtype=complex)]
     value, vector, clear = (_principal_2 if size == 2 else _principal_3)(matrix)
-    # the two largest eigenvalues nearly coincide: leave those bins to LAPACK
+    # Where the two largest eigenvalues nearly coincide, LAPACK solves the bin.
     if not clear.all():
         batch = np.empty((int((~clear).sum()), size, size), dtype=complex)
         for i in range(size):
@@ -217,7 +212,7 @@ def _principal_2(matrix: Entries) -> tuple[ndarray, list[ndarray], ndarray]:
 def _principal_3(matrix: Entries) -> tuple[ndarray, list[ndarray], ndarray]:
     (a,), (b, d), (c, e, f) = matrix
     mean = (a + d + f) / 3
-    # traceless: the eigenvalues are 2 p cos(...)
+    # Without its trace the matrix has the eigenvalues 2 p cos(...).
     a, d, f = a - mean, d - mean, f - mean
     bb, cc, ee = _power(b), _power(c), _power(e)
     p = np.sqrt((a * a + d * d + f * f + 2 * (bb + cc + ee)) / 6)

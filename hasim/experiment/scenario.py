@@ -1,6 +1,6 @@
-"""What a scenario file may say: load, override, validate, describe.
+"""The scenario: reading, overriding, validating and writing scenario files.
 
-Nothing heavy is imported and nothing is written here. All mistakes of a file are reported at once.
+No heavy library is imported here. All mistakes in a file are reported together.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Scenario(Spec):
 
     @model_validator(mode="after")
     def _parts_go_together(self) -> Self:
-        """A rhythm of the link that no payload of this algorithm can follow is a mistake, and so is
-        an answer to overload that the algorithm does not know."""
+        """The link must be able to carry the payloads of this algorithm at all, and the algorithm
+        must have what the devices' `overload` uses."""
         offered_kbps(self.programs, self.link, self.hop_ns)
         steps = [step for step in self.programs[0] if isinstance(step, Compute)]
         mistakes = []
@@ -272,7 +272,7 @@ def canonical_json(scenario: Scenario) -> str:
 
 @cache
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of a scenario file, for editors and for messages."""
+    """JSON Schema (2020-12) of a scenario file, for editors and for error messages."""
     schema = Scenario.model_json_schema(schema_generator=_AnyOfKinds)
     return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
 
@@ -330,7 +330,7 @@ def _scenario(root: YamlNode, problems: list[Problem], folder: Path | None) -> S
 
 
 def _refuse_other_versions(root: YamlNode) -> None:
-    """A file for a newer hasim may say anything: its version is all there is to report."""
+    """A file for a newer hasim may have any keys: only its version is reported."""
     if not isinstance(root.value, dict) or "schema_version" not in root.value:
         return
     node = root.value["schema_version"]

@@ -1,4 +1,4 @@
-"""Blocks that programs and memory maps of several nodes are built from: transforms and packets."""
+"""Building blocks of programs and memory maps: transforms, packets, buffers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ FLOAT_BYTES = 4
 
 
 def analysis(front_end: FrontEndSpec) -> Compute:
-    """Transform of both local microphones."""
+    """The step that transforms both local microphones."""
     return Compute("stft", MICS * transform_macs(front_end))
 
 
 def synthesis(front_end: FrontEndSpec) -> Compute:
-    """Back to samples: the output."""
+    """The step that transforms the output back to samples."""
     return Compute("istft", transform_macs(front_end))
 
 
@@ -29,8 +29,11 @@ def raw_exchange(
     streams: int = 1,
     age_frames: int = 0,
 ) -> Program:
-    """From capture to the partner's spectrum: raw microphones leave before anything is computed,
-    unless the codec has to compute. `age_frames`: how old the partner's frame may be."""
+    """The steps from capture to the partner's spectrum, for `streams` raw microphones.
+
+    Microphones leave before anything is computed, unless the codec has to compute. `age_frames`
+    is the age of the partner's frame that is used.
+    """
     encode, decode = coding(channel, front_end, codec, streams)
     as_samples = codec.domain == "samples"
     first, *fewer = (packet_bits(step, front_end, streams) for step in codec.ladder)
@@ -45,8 +48,10 @@ def raw_exchange(
 def filtered_exchange(
     channel: str, front_end: FrontEndSpec, codec: CodecSpec, age_frames: int = 0
 ) -> Program:
-    """From a filter output to the partner's: as samples it is transformed back and forth, one hop
-    later."""
+    """The steps from a filter output to the partner's.
+
+    As samples it is transformed back and forth, and arrives one hop later.
+    """
     encode, decode = coding(channel, front_end, codec)
     first, *fewer = (packet_bits(step, front_end) for step in codec.ladder)
     send = Send(channel, first, ladder=tuple(fewer))
@@ -61,7 +66,7 @@ def filtered_exchange(
 def coding(
     channel: str, front_end: FrontEndSpec, codec: CodecSpec, streams: int = 1
 ) -> tuple[tuple[Compute, ...], tuple[Compute, ...]]:
-    """Steps of the codec before sending and after receiving; none where it costs nothing."""
+    """The steps of the codec before sending and after receiving; none where it costs nothing."""
     numbers = streams * (front_end.hop if codec.domain == "samples" else front_end.bins)
     copies = 2 if codec.copy_codec else 1
 
@@ -76,11 +81,11 @@ def coding(
 def buffers(
     front_end: FrontEndSpec, codec: CodecSpec | None = None, streams: int = 0
 ) -> tuple[Item, ...]:
-    """Samples, spectra, window tables and packets, at 32 bits a number; `streams` of them
-    exchanged.
+    """Memory for samples, spectra, window tables and packets, at 32 bits per number, with
+    `streams` exchanged streams.
 
-    A received stream has its own samples and spectrum; a filter output waits `lag` frames for its
-    partner's, so the local spectra of those frames are kept too (counted once per stream).
+    A received stream has its own samples and spectrum. A filter output waits `lag` frames for the
+    partner's, so the local spectra of those frames are kept as well (counted once per stream).
     """
     spectrum = 2 * FLOAT_BYTES * front_end.bins
     items = [

@@ -1,5 +1,4 @@
-"""All four microphones at both ears: the upper bound that the distributed algorithms are measured
-against."""
+"""All four microphones at both ears: the upper bound for the distributed algorithms."""
 
 from __future__ import annotations
 

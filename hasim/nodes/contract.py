@@ -146,6 +146,9 @@ def _shapes(node: Node) -> str | None:
             return f"{name}: must be (ear, bin, frame) {want} (got {np.shape(signal)})"
         if not np.all(np.isfinite(signal)):
             return f"{name}: has NaN or infinity"
+    named = enhanced.output_tap
+    if named is not None and not np.array_equal(enhanced.taps.get(named, ()), enhanced.output):
+        return f"output_tap: {named!r} is not the tap that is the output"
     for name, mask in enhanced.masks.items():
         if np.iscomplexobj(mask) or mask.min() < 0 or mask.max() > 1:
             return f"mask {name}: must be real and from 0 to 1"

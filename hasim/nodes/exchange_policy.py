@@ -11,7 +11,7 @@ from hasim.config.spec import Spec, by_kind
 
 class Wait(Spec):
     """Frame n waits for the partner's frame n, for `playout.wait_ms` at most; with a number there
-    instead of `auto`, the local path is delayed by a fixed budget."""
+    instead of `auto`, the local path is delayed by that fixed time."""
 
     kind: Literal["wait"] = "wait"
 
@@ -19,8 +19,8 @@ class Wait(Spec):
 
 
 class Stale(Spec):
-    """Frame n is filtered together with the partner's frame n - frames: no waiting, but the phase
-    between the ears is that of different times."""
+    """Frame n is filtered together with the partner's frame n - frames: without waiting, but the
+    phase between the ears is that of different times."""
 
     kind: Literal["stale"] = "stale"
     frames: int = Field(1, ge=1, le=16)
@@ -28,20 +28,21 @@ class Stale(Spec):
 
     @property
     def age_frames(self) -> int:
-        """How far the partner's signal is behind."""
+        """Frames by which the partner's signal is behind."""
         return self.frames
 
 
 class StatsOnly(Spec):
-    """The partner's frames, `frames` later, teach the covariances; the filter's input is local."""
+    """The covariances are updated with the partner's frames, `frames` later; the filter's input is
+    local."""
 
     kind: Literal["stats_only"] = "stats_only"
     frames: int = Field(1, ge=1, le=16)
-    """Frames that the partner's signal has to arrive."""
+    """Frames that the partner's signal has in which to arrive."""
 
     @property
     def age_frames(self) -> int:
-        """How far the partner's signal is behind."""
+        """Frames by which the partner's signal is behind."""
         return self.frames
 
 

@@ -1,4 +1,4 @@
-"""Nodes that use the other ear's signal: concealment, fallback, late packets."""
+"""Nodes that use the other ear's signal: concealment, fallback filter, late packets."""
 
 from __future__ import annotations
 
@@ -35,31 +35,33 @@ class ExchangingNode(MaskDrivenNode):
     exchange: PolicySpec = Wait()
     """Whether a frame waits for the partner's, is filtered with an older one, or with none."""
     concealment: Concealment = "local_only"
-    """Instead of a missing packet of the partner: silence; its last one, also faded; the one of a
-    window's length before, in which every bin's own frequency has the same phase. Or instead of a
-    frame: the filter of the local microphones alone, or what the covariances predict from them."""
+    """In place of a missing packet of the partner: silence; its last packet, also faded; or the
+    packet one window earlier, with which every bin's own frequency continues in phase. Or for the
+    whole frame: the filter of the local microphones alone, or the partner's signal predicted from
+    them by the covariances."""
     fade: float = Field(0.7, ge=0, le=1)
-    """What `repeat_fade` multiplies a repeated packet by, once more for each further one."""
+    """Factor of `repeat_fade` on a repeated packet, once more for each further repeat."""
     learn_from: Literal["in_time", "late_too", "all"] = "in_time"
-    """Frames that teach the covariances with the partner: those whose partner signal came in time,
-    those with late packets and copies too, or all, with what was filled in."""
+    """Frames with which the covariances with the partner are updated: those whose partner signal
+    came in time; also those with late packets and copies; or all, with the substitutes."""
 
     @model_validator(mode="after")
     def _choices_go_together(self) -> Self:
         if self.exchange.kind == "stats_only" and self.concealment != "predict":
             raise ValueError(
-                "concealment: must be predict with exchange stats_only, whose statistics reach "
-                f"the filter in no other way (got {self.concealment})"
+                "concealment: must be predict with exchange stats_only, which has no other use for "
+                f"the statistics (got {self.concealment})"
             )
         if self.concealment == "predict" and self.learn_from == "all":
             raise ValueError(
                 "learn_from: must be in_time or late_too with concealment predict, which would "
-                "else predict what was predicted (got all)"
+                "otherwise be updated with its own predictions (got all)"
             )
         return self
 
     def enhance(self, mics: ndarray, exchange: Exchange, masks: MaskEstimator) -> Enhanced:
-        """Enhance (ear, mic, bin, frame); what the other ear knows comes through `exchange` alone.
+        """Output (ear, bin, frame) of `mics` (ear, mic, bin, frame), with all stages; signals of
+        the other ear come through `exchange` alone.
 
         A codec that distributes its bits by the weights of the receiver's filter gets them from a
         first pass in which bits are distributed by level.
@@ -124,23 +126,23 @@ class ExchangingNode(MaskDrivenNode):
         return np.where(missing[:, :, None, None], substitute, weights)
 
     def partner_gain(self, weights: ndarray) -> ndarray:
-        """(ear, stream, bin): what the filter makes of the partner's streams, root mean square.
+        """(ear, stream, bin): root mean square of the filter's weights on the partner's streams.
 
-        Nowhere less than a thousandth of the largest, so that it can be divided by.
+        At least a thousandth of the largest, because the exchange divides by it.
         """
         gain = np.sqrt(np.mean(np.abs(weights[..., MICS:]) ** 2, axis=1)).swapaxes(1, 2)
         largest = gain.max(axis=-1, keepdims=True)
         return np.maximum(gain, np.where(largest > 0, 1e-3 * largest, 1.0))
 
     def partner_filter_steps(self, channels: int, front_end: FrontEndSpec) -> Program:
-        """The last filter and what conceals; with `local_only` the filter of the local microphones
-        is kept ready beside it."""
+        """The steps of the last filter and of the concealment; with `local_only` the filter of the
+        local microphones is updated as well."""
         steps = self.filter_steps("final", channels, front_end)
         streams = channels - MICS
         if self.concealment == "local_only":
             return self.filter_steps("fallback", MICS, front_end)[:2] + steps
         if self.concealment == "predict":
-            # One system of the local microphones for all streams, and its use in the weights.
+            # One linear system of the local microphones for all streams, and its use.
             complex_macs = MICS**3 / 3 + 2 * streams * MICS**2
             return (
                 *steps[:-1],
@@ -150,8 +152,7 @@ class ExchangingNode(MaskDrivenNode):
         return steps
 
     def partner_filter_memory(self, channels: int, front_end: FrontEndSpec) -> tuple[Item, ...]:
-        """Covariances and weights of `partner_filter_steps`, and frames that wait for late
-        lessons."""
+        """Covariances and weights of `partner_filter_steps`, and frames kept for late updates."""
         items = self.filter_memory("final", channels, front_end)
         if self.concealment == "local_only":
             items += self.filter_memory("fallback", MICS, front_end)
@@ -160,7 +161,7 @@ class ExchangingNode(MaskDrivenNode):
         if waiting:
             # Complex spectra of the microphones, and the mask.
             numbers = waiting * (2 * MICS + 1) * front_end.bins
-            items += (Item("frames waiting for lessons", FLOAT_BYTES * numbers),)
+            items += (Item("frames waiting for updates", FLOAT_BYTES * numbers),)
         return items
 
     @property
@@ -193,15 +194,15 @@ class ExchangingNode(MaskDrivenNode):
         return np.where(renewed, available_from, NEVER)
 
     def _with_prediction(self, speech: ndarray, noise: ndarray) -> ndarray:
-        """The weights, and beside them those of the local microphones that do the same with the
-        partner's signal as predicted from them: (..., 2 channel).
+        """Weights (..., 2 channel): the filter's, then those over the local microphones alone that
+        give the same output with the partner's signal predicted from them.
 
         With x the partner's and y the local signals, the best linear prediction is P y with P =
         R_xy R_yy^-1, so that w_y^H y + w_x^H P y = (w_y + P^H w_x)^H y.
         """
         weights = self.solved(speech, noise)
         total = wiener_filters.loaded(speech + noise)
-        # P^H
+        # P^H, (..., local, remote)
         to_local = np.linalg.solve(total[..., :MICS, :MICS], total[..., :MICS, MICS:])
         local = weights[..., :MICS] + np.einsum("...lr,...r->...l", to_local, weights[..., MICS:])
         return np.concatenate([weights, local, np.zeros_like(weights[..., MICS:])], axis=-1)

@@ -1,8 +1,8 @@
-"""Adapter for algorithms written as one step per frame: subclass, give a `kind`, and say how to
+"""Adapter for algorithms that are written as one step per frame: a subclass has a `kind` and
 `start`.
 
-What a step hands to its partner arrives with the partner's next frame, as the spectrum it is,
-through the codec and the losses of the link.
+What a step sends to the partner arrives with the partner's next frame, as a spectrum, through the
+codec and the losses of the link.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from hasim.simulation.program import Compute, Program, Receive, Send
 
 
 class Stepper(Protocol):
-    """One ear's algorithm with its state."""
+    """The algorithm of one ear, with its state."""
 
     def step(self, mics: ndarray, partner: ndarray | None) -> tuple[ndarray | None, ndarray]:
-        """(mic, bin) and the partner's previous (bin,), None where missing -> (to partner (bin,),
-        output (bin,))."""
+        """One frame: from the microphones (mic, bin) and the partner's previous packet (bin,),
+        None where missing, to the packet for the partner (bin,), or None, and the output (bin,)."""
 
 
 class FrameByFrame(Spec):
     """A node made of two steppers; subclasses add `kind`, their parameters and `start`."""
 
     exchanges: ClassVar[bool] = True
-    """Whether steps hand something to the partner."""
+    """Whether steps send something to the partner."""
     macs_per_frame: ClassVar[int] = 0
-    """What a step costs, in multiply-accumulates; the transforms are charged besides."""
+    """Multiply-accumulates of a step; those of the transforms are added."""
     ram_bytes: ClassVar[int] = 0
     """The state of one ear."""
 
@@ -47,7 +47,7 @@ class FrameByFrame(Spec):
         raise NotImplementedError(f"{type(self).__name__} must define start(ear)")
 
     def program(self, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
-        """The partner's previous packet, a step, a packet."""
+        """Transform, receive the partner's previous packet, step, send, transform back."""
         step = Compute("step", self.macs_per_frame)
         if not self.exchanges:
             return (analysis(front_end), step, synthesis(front_end))
@@ -78,7 +78,7 @@ class FrameByFrame(Spec):
         return (*buffers(front_end, codec, streams), Item("state", self.ram_bytes))
 
     def enhance(self, mics: ndarray, exchange: Exchange, masks: MaskEstimator) -> Enhanced:
-        """Step both ears frame by frame; a frame that the device skipped is not stepped."""
+        """Output (ear, bin, frame) of both ears, stepped frame by frame without skipped frames."""
         ears, _, bins, frames = mics.shape
         steppers = [self.start(ear) for ear in range(ears)]
         output = np.zeros((ears, bins, frames), dtype=complex)

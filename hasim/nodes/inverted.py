@@ -1,8 +1,8 @@
 """Inverted TANGO: exchange the raw references first, multi-node network before single-node network
 (paper, Fig. 1b).
 
-The paper leaves the wiring open; both choices are parameters. After the first filter there may be
-a second exchange (of its output), and the first filter may use the partner's reference or the
+The paper does not specify two details, which are parameters here: after the first filter there may
+be a second exchange (of its output), and the first filter may use the partner's reference or the
 local microphones alone.
 """
 
@@ -27,18 +27,18 @@ from hasim.simulation.program import Program
 
 class _Inverted(ExchangingNode):
     second_exchange: bool = True
-    """Send the first filter's output too, and let the last filter use it instead of the raw
-    reference."""
+    """The first filter's output is exchanged as well, and the last filter uses it instead of the
+    raw reference."""
     first_filter: Literal["all", "local"] = "all"
     """Channels of the first filter: with the partner's reference, or the local microphones
     alone."""
 
     def _second_input(self, reference: ndarray, filtered: ndarray) -> ndarray:
-        """What the second network looks at, (ear, bin, frame)."""
+        """The input of the second network, (ear, bin, frame)."""
         raise NotImplementedError
 
     def program(self, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
-        """Network and filter, perhaps an exchange, network and filter."""
+        """Exchange, network and filter, an optional second exchange, network and filter."""
         age = self.exchange.age_frames
         return (
             *raw_exchange("reference", front_end, codec, age_frames=age),
@@ -51,7 +51,7 @@ class _Inverted(ExchangingNode):
         )
 
     def memory(self, front_end: FrontEndSpec, codec: CodecSpec) -> tuple[Item, ...]:
-        """Buffers, two networks, two filters (and the fallback's)."""
+        """Buffers, two networks, two filters, and the fallback's."""
         return (
             *buffers(front_end, codec, streams=2 if self.second_exchange else 1),
             *self.network_memory("mn_dnn", front_end),
@@ -114,7 +114,7 @@ class _Inverted(ExchangingNode):
 
 
 class InvertedDagger(_Inverted):
-    """B-dagger: the second network sees the first filter's output, which is exchanged as well."""
+    """B-dagger: the input of the second network is the first filter's output."""
 
     kind: Literal["inverted_dagger"] = "inverted_dagger"
 
@@ -123,9 +123,9 @@ class InvertedDagger(_Inverted):
 
 
 class InvertedStar(_Inverted):
-    """B-star: the second network sees the local reference alone.
+    """B-star: the input of the second network is the local reference.
 
-    Without the second exchange nothing of the first stage reaches its output.
+    Without the second exchange the first stage has no effect on the output.
     """
 
     kind: Literal["inverted_star"] = "inverted_star"

@@ -19,12 +19,12 @@ from hasim.simulation.program import Program
 
 
 class Local(MaskDrivenNode):
-    """The first stage of TANGO alone: what an ear can do without its partner."""
+    """The first stage of TANGO alone, without the partner."""
 
     kind: Literal["local"] = "local"
 
     def program(self, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
-        """Network and a filter of two channels."""
+        """Transform, network, a filter of two channels, transform back."""
         return (
             analysis(front_end),
             self.network("sn_dnn", front_end),
@@ -41,7 +41,7 @@ class Local(MaskDrivenNode):
         )
 
     def enhance(self, mics: ndarray, exchange: Exchange, masks: MaskEstimator) -> Enhanced:
-        """Filter over the local microphones."""
+        """Output (ear, bin, frame) of the filter over `mics` (ear, mic, bin, frame)."""
         mask = self.mask(masks, exchange, "sn_dnn", mics[:, 0])
         weights = self.local_filter_weights(mics, mask, exchange)
         output = wiener_filters.apply(weights, mics)

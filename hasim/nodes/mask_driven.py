@@ -1,4 +1,4 @@
-"""Masks to filters: the parameters and the steps that all mask-driven nodes share."""
+"""From masks to filters: common parameters and steps of all mask-driven nodes."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ from hasim.simulation.program import Compute, Program
 
 
 class MaskDrivenNode(Spec):
-    """Masks, covariances and a spatial filter: what the nodes of the TANGO family have in
-    common."""
+    """Masks, covariances and a spatial filter: the common part of the TANGO family."""
 
     masks: Literal["oracle", "trained"] = "trained"
     """Where the masks come from: trained networks, those in `weights`, or an oracle, whose masks
@@ -54,7 +53,7 @@ class MaskDrivenNode(Spec):
     """Bits of the networks: what they cost and, of trained masks, how they are rounded; the
     oracle's stay exact."""
     filter: FilterName = "gevd"
-    """How weights are made of the covariances."""
+    """How the weights are computed from the covariances."""
     rank: int = Field(1, ge=1, le=4)
     """Rank of the speech covariance that the GEVD filter keeps."""
     mu: float = Field(1.0, ge=0, le=1000)
@@ -97,7 +96,8 @@ class MaskDrivenNode(Spec):
     def mask(
         self, masks: MaskEstimator, exchange: Exchange, network: Role, *inputs: ndarray
     ) -> ndarray:
-        """(ear, bin, frame): in every frame the mask of the last run of `network`."""
+        """(ear, bin, frame): in every frame the mask of the last run of `network` on `inputs`, each
+        (ear, bin, frame)."""
         made = masks(network, *inputs)
         if self.mask_every == 1:
             return made
@@ -107,7 +107,7 @@ class MaskDrivenNode(Spec):
         return np.take_along_axis(made, last[:, None, :], axis=-1)
 
     def network(self, name: Role, front_end: FrontEndSpec) -> Compute:
-        """One run of a mask network."""
+        """The step of one run of a mask network."""
         if (own := self._own(name)) is not None:
             return Compute(
                 name,
@@ -132,8 +132,7 @@ class MaskDrivenNode(Spec):
         )
 
     def network_memory(self, name: Role, front_end: FrontEndSpec) -> tuple[Item, ...]:
-        """Item by item: weights and state of a mask network and of the smaller one in its place,
-        and a mask."""
+        """Weights and state of a mask network and of its smaller replacement, and a mask."""
         if (own := self._own(name)) is not None:
             return (
                 Item(f"{name} mask", FLOAT_BYTES * front_end.bins),
@@ -155,7 +154,7 @@ class MaskDrivenNode(Spec):
         return tuple(items)
 
     def filter_steps(self, label: str, channels: int, front_end: FrontEndSpec) -> Program:
-        """Covariances, weights and application of one filter."""
+        """The steps of one filter: covariances, weights, application."""
         every = getattr(self.covariance, "every", 1)
         bins = front_end.bins
         return (
@@ -175,7 +174,7 @@ class MaskDrivenNode(Spec):
         )
 
     def filter_memory(self, label: str, channels: int, front_end: FrontEndSpec) -> tuple[Item, ...]:
-        """Two Hermitian covariances (channels^2 real numbers a bin each) and complex weights."""
+        """Two Hermitian covariances (channels^2 real numbers per bin each) and complex weights."""
         numbers = 2 * channels**2 + 2 * channels
         return (Item(f"filter {label}", FLOAT_BYTES * numbers * front_end.bins),)
 

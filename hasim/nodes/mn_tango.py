@@ -9,7 +9,7 @@ from hasim.nodes.one_filter import OneFilterNode
 
 
 class MnTango(OneFilterNode):
-    """Masks from local and remote reference; filter over the local microphones and the remote
+    """A mask from local and remote reference; a filter over the local microphones and the remote
     reference."""
 
     kind: Literal["mn_tango"] = "mn_tango"

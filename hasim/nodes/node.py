@@ -1,5 +1,5 @@
-"""What a node algorithm is: a `program` (what the device does per frame) and `enhance` (what comes
-out).
+"""The contract of node algorithms: `program` is what the device does for a frame, `enhance` what
+happens to the sound.
 
 Arrays are (ear, mic|stream|channel, bin, frame); both ears and all frames at once.
 """
@@ -29,7 +29,7 @@ class Enhanced:
     """Spectra (ear, bin, frame)."""
     through: Callable[[ndarray], ndarray] | None = None
     """Sends other signals (ear, mic, bin, frame) through the same weights and losses, without
-    rounding; None where the algorithm does not tell its weights."""
+    rounding, and gives (ear, bin, frame); None where the algorithm is not linear."""
     taps: dict[str, ndarray] = field(default_factory=dict)
     """Stages of the signal's path, (ear, bin, frame) by name, in their order: they get scores of
     their own."""
@@ -38,8 +38,8 @@ class Enhanced:
     masks: dict[str, ndarray] = field(default_factory=dict)
     """Masks (ear, bin, frame) by the name of their network."""
     partner_gains: dict[str, ndarray] = field(default_factory=dict)
-    """How much the filter makes of what came from the partner, (ear, stream, bin) of the receiver,
-    by channel."""
+    """By channel, (ear, stream, bin) of the receiver: root mean square of the filter's weights on
+    the partner's streams."""
 
     def __repr__(self) -> str:
         shown = [f"output {' x '.join(map(str, self.output.shape))} (ear, bin, frame)"]
@@ -61,8 +61,10 @@ class Node(Protocol):
         """The steps of one frame on one ear's device."""
 
     def memory(self, front_end: FrontEndSpec, codec: CodecSpec) -> tuple[Item, ...]:
-        """What has to lie in the device's memory."""
+        """What lies in the device's memory."""
 
     def enhance(self, mics: ndarray, exchange: Exchange, masks: MaskEstimator) -> Enhanced:
-        """Enhance (ear, mic, bin, frame); what the other ear knows comes through `exchange`
-        alone."""
+        """Output (ear, bin, frame) of `mics` (ear, mic, bin, frame), both ears and all frames.
+
+        Signals of the other ear come through `exchange` alone, masks from `masks`.
+        """

@@ -1,5 +1,4 @@
-"""One exchange of raw microphones, one network, one filter: what MN-TANGO and the centralised
-filter share."""
+"""One exchange of raw microphones, one network, one filter: MN-TANGO and the centralised filter."""
 
 from __future__ import annotations
 
@@ -21,14 +20,14 @@ from hasim.simulation.program import Program
 
 
 class OneFilterNode(ExchangingNode):
-    """Masks from local and remote reference; filter over the local microphones and `streams` of the
-    partner's."""
+    """A mask from local and remote reference; a filter over the local microphones and `streams` of
+    the partner's."""
 
     channel: ClassVar[str]
     streams: ClassVar[int]
 
     def program(self, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
-        """The microphones may leave while captured; everything else waits for the partner's."""
+        """The microphones may leave while captured; all else waits for the partner's packet."""
         return (
             *raw_exchange(self.channel, front_end, codec, self.streams, self.exchange.age_frames),
             self.network("mn_dnn", front_end),
@@ -37,7 +36,7 @@ class OneFilterNode(ExchangingNode):
         )
 
     def memory(self, front_end: FrontEndSpec, codec: CodecSpec) -> tuple[Item, ...]:
-        """Buffers, network, filter of local and remote channels (and of two for the fallback)."""
+        """Buffers, network, filter of local and remote channels, and the fallback's."""
         return (
             *buffers(front_end, codec, streams=self.streams),
             *self.network_memory("mn_dnn", front_end),

@@ -1,4 +1,4 @@
-"""The reference microphone as it is: the loopback that latency is measured with."""
+"""The reference microphone unchanged: the loopback with which latency is measured."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hasim.simulation.program import Program
 
 
 class Passthrough(Spec):
-    """Analysis and synthesis, nothing in between."""
+    """Analysis and synthesis, with nothing in between."""
 
     kind: Literal["passthrough"] = "passthrough"
 
@@ -31,5 +31,5 @@ class Passthrough(Spec):
         return buffers(front_end)
 
     def enhance(self, mics: ndarray, exchange: Exchange, masks: MaskEstimator) -> Enhanced:
-        """The first microphone."""
+        """The first microphone (ear, bin, frame) of `mics` (ear, mic, bin, frame)."""
         return Enhanced(mics[:, 0], through=lambda signals: signals[:, 0])

@@ -22,13 +22,13 @@ from hasim.simulation.program import Program
 
 class Tango(ExchangingNode):
     """Stage 1: local mask, filter over two microphones -> z. Stage 2: mask from local reference
-    and the partner's z, filter over the local microphones and that z (masked with the local mask
-    for statistics)."""
+    and the partner's z, filter over the local microphones and that z; the ear's own mask weights
+    all channels in its covariances."""
 
     kind: Literal["tango"] = "tango"
 
     def program(self, front_end: FrontEndSpec, codec: CodecSpec) -> Program:
-        """z exists only after the whole first stage, and as samples only one hop later."""
+        """z is ready only after the whole first stage, and as samples only one hop later."""
         return (
             analysis(front_end),
             self.network("sn_dnn", front_end),
@@ -40,7 +40,7 @@ class Tango(ExchangingNode):
         )
 
     def memory(self, front_end: FrontEndSpec, codec: CodecSpec) -> tuple[Item, ...]:
-        """Buffers, two networks, two filters (and the fallback's)."""
+        """Buffers, two networks, two filters, and the fallback's."""
         return (
             *buffers(front_end, codec, streams=1),
             *self.network_memory("sn_dnn", front_end),
@@ -54,7 +54,7 @@ class Tango(ExchangingNode):
         first = self.local_filter_weights(mics, mask_1, exchange)
 
         def stage_1(signals: ndarray) -> ndarray:
-            # A frame that the device skipped has no z.
+            # A frame that was skipped has no z.
             return (wiener_filters.apply(first, signals) * exchange.sent("z")[:, None, :])[:, None]
 
         z = stage_1(mics)
