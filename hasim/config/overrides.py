@@ -1,9 +1,9 @@
-"""Values set from outside a scenario file: dotted paths such as `scene.noises.0.azimuth_deg`.
+"""Values that are set from outside a scenario file, by dotted paths: `scene.noises.0.azimuth_deg`.
 
-What the file leaves out is there with its default, so every path that a scenario has can be set.
-Override a `kind` keeps those keys of the old kind that the new one has as well; setting a `preset`
-begins afresh with its values. Shallow paths are set first, `preset` and `kind` before their
-neighbours, whatever order they come in.
+Every path of a scenario can be set, also those that the file leaves out. Setting a `kind` keeps the
+keys of the old kind that the new one has as well; setting a `preset` replaces all values beside it.
+Shallow paths are set first, `preset` and `kind` before their neighbours, in any order of the
+settings.
 """
 
 from __future__ import annotations
