@@ -1,18 +1,18 @@
-"""What a link of so many bits can be worth at most: the rate bound for two jointly Gaussian ears.
+"""Rate bound for two jointly Gaussian ears: the largest gain from a link of a given rate.
 
 An ear estimates the speech at its reference microphone from its own microphones (error power D1)
 and from what the partner sends (D12 if it sent everything). With u = D1 - D12 per frequency, a
-sender that knows what the receiver knows needs at least (Roy and Vetterli, "Rate-constrained
+sender that has the receiver's signals as well needs at least (Roy and Vetterli, "Rate-constrained
 collaborative noise reduction for wireless hearing aids", IEEE Trans. Signal Processing 57, 2009):
 
     D(theta) = sum D12 + min(theta, u)          R(theta) = sum max(0, log2(u / theta)) bits
 
 over independent complex components, half the bits over real ones: reverse water-filling on u. This
 is remote source coding with side information (Wyner and Ziv 1976), and in the Gaussian case nothing
-is lost because the sender does not have the receiver's signals.
+is lost because the sender does not have them.
 
 It bounds *linear* estimation with *fixed* statistics, coded in infinitely long blocks: a reference,
-not a ceiling for systems that follow the speech in time or that measure something else.
+not a limit for systems that follow the speech in time or that are measured differently.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def distortion_rate(
     rates_bits: ndarray | float,
     parts: ndarray | int = 2,
 ) -> ndarray:
-    """Least total error power (rate,) at so many bits for all components together.
+    """Least total error power (rate,) with `rates_bits` for all components together.
 
     `local_error` and `joint_error` (component,) are D1 and D12; `parts` is 2 for complex components
     and 1 for real ones (the first and last bin of a real signal's spectrum). Infinite rates are
@@ -56,7 +56,7 @@ def unaware_distortion_rate(
     rates_bits: ndarray | float,
     parts: ndarray | int = 2,
 ) -> ndarray:
-    """As `distortion_rate`, of a sender that codes its own microphone as if nobody else listened.
+    """As `distortion_rate`, of a sender that ignores the signals of the receiver.
 
     Reverse water-filling on that microphone's spectrum; the receiver takes what it gets as the
     signal plus independent noise. `speech` and `noise` are covariances (component, channel,

@@ -45,7 +45,7 @@ class Updates:
     noise also where the mask says speech."""
 
     def every(self, frames: int) -> Updates:
-        """Every so many frames only."""
+        """The updates of frames 0, `frames`, 2 `frames`, ..."""
         noise = self.rounding_noise
         at = self.available_from
         return Updates(

@@ -40,7 +40,7 @@ class IntegerNetwork:
     head_table: ndarray | None  # int16 (2^bits,): its activation, zero at 0
     last: Matrix  # to logits
     knots: ndarray  # uint16: the sigmoid at 0, 1/32, ... 16
-    bank: Bank | None
+    bank: ErbBank | None
     sigmoid_first: bool  # before the inverse ERB bank
     mask_bits: int
     mask_scale: Scale
@@ -194,7 +194,7 @@ class LstmLayer:
 
 
 @dataclass(frozen=True)
-class Bank:
+class ErbBank:
     """The inverse ERB bank: every bin lies on a band or between two neighbours."""
 
     lower: ndarray  # int16 (bin,): the lower of the two bands

@@ -33,7 +33,7 @@ from hasim.networks.quantization.fixed_point import (
 from hasim.networks.quantization.integer import (
     BANK_BITS,
     LOGITS,
-    Bank,
+    ErbBank,
     IntegerNetwork,
     LstmLayer,
     Matrix,
@@ -259,7 +259,7 @@ def _order(small: QuantisedNetwork) -> ndarray | None:
     return interleave(torch.arange(width), spec["groups"]).numpy().astype(np.int16)
 
 
-def _bank(small: QuantisedNetwork) -> Bank | None:
+def _bank(small: QuantisedNetwork) -> ErbBank | None:
     """Every bin's lower band and that band's share, from the float bank's columns."""
     if small.spec.kind != "compact_mn_dnn":
         return None
@@ -271,4 +271,4 @@ def _bank(small: QuantisedNetwork) -> Bank | None:
     columns[linear:, linear:] = synthesis
     lower = np.minimum((columns > 0).argmax(0), width - 2)
     share = np.rint(columns[lower, np.arange(small.spec.bins)] * 2**BANK_BITS)
-    return Bank(lower.astype(np.int16), share.astype(np.int16))
+    return ErbBank(lower.astype(np.int16), share.astype(np.int16))
