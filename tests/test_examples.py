@@ -31,7 +31,7 @@ SAID = {
 def test_example_runs(script, tmp_path):
     (tmp_path / "scenarios").symlink_to(ROOT / "scenarios")
     done = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=240
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=900
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert SAID[script.stem] in done.stdout

@@ -141,7 +141,7 @@ def test_several_processes_at_once(tmp_path: Path) -> None:
     crowd = [context.Process(target=_in_a_crowd, args=(tmp_path, results)) for _ in range(3)]
     for process in crowd:
         process.start()
-    answers = [results.get(timeout=60) for _ in range(60)]
+    answers = [results.get(timeout=900) for _ in range(60)]
     for process in crowd:
         process.join()
     assert all(answers)

@@ -23,7 +23,7 @@ def command(*arguments: str) -> dict:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=900,
     )
     return json.loads(process.stdout)
 

@@ -39,7 +39,7 @@ def hasim(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", code, *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
         cwd=folder,
     )
 

@@ -564,7 +564,7 @@ def test_any_number_of_workers_makes_the_same_bytes(longer, tmp_path):
         command = ("sweep", longer, "--over", OVER[0], "--seeds", 3, "--jobs", jobs, "--quiet")
         out = tmp_path / f"out{jobs}"
         process = _started(*command, "--out", out, cache=tmp_path / f"cache{jobs}")
-        _, told = process.communicate(timeout=200)
+        _, told = process.communicate(timeout=900)
         assert process.returncode == 0, told
         tables.add((out / "results.csv").read_bytes())
     assert len(tables) == 1
@@ -577,7 +577,7 @@ def test_killed_ten_times_the_table_is_the_same(longer, tmp_path, jobs):
     over = ("--over", "link.codec.bits=2,8", "--over", "algorithm.mu=0.5,2", "--seeds", 8)
     command = ("sweep", longer, *over, "--quiet", "--jobs")
     calm = _started(*command, 1, "--out", tmp_path / "calm", cache=tmp_path / "calm_cache")
-    calm.communicate(timeout=300)
+    calm.communicate(timeout=900)
     out, cache = tmp_path / "out", tmp_path / "cache"
     rng, kept = random.Random(jobs), set()
     for turn in range(10):
@@ -603,7 +603,7 @@ def test_killed_ten_times_the_table_is_the_same(longer, tmp_path, jobs):
             time.sleep(0.2)
         assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
     process = _started(*command, jobs, "--out", out, cache=cache)
-    _, told = process.communicate(timeout=300)
+    _, told = process.communicate(timeout=900)
     assert process.returncode == 0, told
     assert (out / "results.csv").read_bytes() == (tmp_path / "calm" / "results.csv").read_bytes()
 
@@ -622,7 +622,7 @@ def test_stopped_politely_it_says_how_to_go_on(longer, tmp_path, sent, code, job
         time.sleep(0.1)
     workers = _children_of(process.pid)
     process.send_signal(sent)
-    _, told = process.communicate(timeout=20)
+    _, told = process.communicate(timeout=900)
     assert process.returncode == code
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
     assert "the same command goes on from there" in told
@@ -662,7 +662,7 @@ def test_a_cluster_that_loses_a_worker_loses_nothing(longer, tmp_path):
             assert process.poll() is None, process.communicate()
             time.sleep(0.1)
         workers[0].kill()
-        _, told = process.communicate(timeout=200)
+        _, told = process.communicate(timeout=900)
         assert process.returncode == 0, told
     finally:
         for one in (*workers, scheduler):
@@ -671,7 +671,7 @@ def test_a_cluster_that_loses_a_worker_loses_nothing(longer, tmp_path):
     calm = _started(
         *command, "--jobs", 1, "--out", tmp_path / "calm", cache=tmp_path / "calm_cache"
     )
-    calm.communicate(timeout=200)
+    calm.communicate(timeout=900)
     assert len(results_table.read(tmp_path / "out").rows) == 30
     assert (tmp_path / "out" / "results.csv").read_bytes() == (
         tmp_path / "calm" / "results.csv"
@@ -703,7 +703,7 @@ def test_a_scheduler_that_dies_is_told(longer, tmp_path):
     time.sleep(5)
     scheduler.kill()
     scheduler.communicate()
-    _, told = process.communicate(timeout=200)
+    _, told = process.communicate(timeout=900)
     assert process.returncode == 4, told
     assert "the same command goes on" in told
 

