@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hasim.nodes.frame_by_frame import FrameByFrame
     from hasim.nodes.mask_driven import MaskDrivenNode
     from hasim.nodes.node import Enhanced, Node
+    from hasim.nodes.reception import Received, Reception
     from hasim.reporting.run_folder import load
     from hasim.simulation.device.device import DeviceSpec
     from hasim.simulation.device.memory import Item
@@ -77,6 +78,8 @@ _HOMES = {
     "PlayoutSpec": "simulation.playout_spec",
     "Quantity": "metrics.catalogue",
     "Receive": "simulation.program",
+    "Received": "nodes.reception",
+    "Reception": "nodes.reception",
     "RunResult": "experiment.result",
     "Scenario": "experiment.scenario",
     "ScenarioError": "config.diagnostics",
@@ -134,6 +137,8 @@ __all__ = [
     "PlayoutSpec",
     "Quantity",
     "Receive",
+    "Received",
+    "Reception",
     "RunResult",
     "Scenario",
     "ScenarioError",
