@@ -481,7 +481,7 @@ def test_concealment_is_charged(concealment, step):
     ]
 
 
-def test_late_lessons_need_memory():
+def test_late_updates_need_memory():
     def ram(node):
         return sum(item.bytes for item in node.memory(FrontEndSpec(), Pcm()))
 
@@ -489,7 +489,7 @@ def test_late_lessons_need_memory():
 
 
 def test_allocated_bits_follow_the_filter(rng):
-    """The rehearsal's gains reach the codec: at one bit the error of the output is smaller than
+    """The first pass's gains reach the codec: at one bit the error of the output is smaller than
     with bits by level alone, over ten scenes by three standard errors."""
     gains = []
     for seed in range(10):

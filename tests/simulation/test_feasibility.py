@@ -124,7 +124,7 @@ def test_wait_too_short() -> None:
     assert reasons == ["left: 100 of 100 packets of 'x' late (wait_ms is 6, the slowest took 8.2)"]
 
 
-def test_packets_late_behind_repeats_are_luck() -> None:
+def test_packets_late_behind_repeats_are_random_losses() -> None:
     """Every other acknowledgement is lost: repeats delay packets beyond the automatic wait."""
     link = ConstantRate(loss=NoLoss(), attempts=2, ack_loss=0.5)
     assert verdict(exchange(bits=2800), link=link) == []

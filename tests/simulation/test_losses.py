@@ -127,7 +127,8 @@ def test_a_process_of_time_moves_on_whoever_sends(spec: LossSpec) -> None:
     fates = {int(t): every(0, int(t), 1_000_000) for t in moments}  # so long that only time counts
     some = spec.process(np.random.default_rng(7), "left_to_right")
     shuffled = np.random.default_rng(1).permutation(moments[::2])
-    if isinstance(spec, Snr):  # luck is drawn anew; so long a packet leaves it next to no say
+    # Outcomes are drawn again; with so long a packet they hardly matter.
+    if isinstance(spec, Snr):
         same = np.mean([some(0, int(t), 1_000_000) == fates[int(t)] for t in shuffled])
         assert same > 0.95
     else:

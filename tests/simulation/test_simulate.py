@@ -384,7 +384,7 @@ def test_automatic_wait_covers_jitter_and_every_attempt() -> None:
         (*raw_exchange(after=8.5), work(5.0, "a", every=2), work(7.0, "b", every=3)),
     ],
 )
-def test_short_rehearsal_finds_what_the_long_one_finds(
+def test_a_short_trial_run_finds_what_the_long_one_finds(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = play(program, frames=400)
@@ -393,8 +393,8 @@ def test_short_rehearsal_finds_what_the_long_one_finds(
     assert (short.wait_ns, short.playout_delay_ns) == (long.wait_ns, long.playout_delay_ns)
 
 
-def test_rehearsal_that_does_not_repeat_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Told a wrong period, it sees that the frames differ, and plays all of them."""
+def test_a_trial_run_that_does_not_repeat_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a wrong period it sees that the frames differ, and plays all of them."""
     seen = []
     settled = automatic_waits._settled
     monkeypatch.setattr(
