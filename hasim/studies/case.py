@@ -38,8 +38,8 @@ from hasim.studies.results_table import Origin, Store
 from hasim.studies.run_cache import RowCache, scene_key
 from hasim.studies.workers import Engine
 
-Point = tuple[Settings, int]
-"""The settings of a row, and its seed."""
+Request = tuple[Settings, int]
+"""A row that is asked for: its settings and its seed."""
 ScenarioOf = Callable[[Settings, int], Scenario]
 """The scenario of a row; raises ScenarioError where the settings make none."""
 
@@ -152,7 +152,7 @@ def failed(case: Case, error: BaseException) -> ResultRow:
 
 
 def complete(
-    points: Sequence[Point],
+    requests: Sequence[Request],
     scenario_of: ScenarioOf,
     store: Store,
     engine: Engine,
@@ -162,7 +162,7 @@ def complete(
     with_stages: bool = False,
     retry_failed: bool = False,
 ) -> Tally:
-    """Give every point its row: from the table, from the cache, or by running it.
+    """Give every request its row: from the table, from the cache, or by running it.
 
     Rows are the same bytes for any number of workers and any order. `cache_folder` None: the
     user's. `progress` is called after every row.
@@ -173,8 +173,10 @@ def complete(
     """
     cache_folder = cache_folder or run_cache.folder_of_sweeps()
     there = store.keys(failed=not retry_failed)
-    missing = [point for point in points if (settings_key(point[0]), point[1]) not in there]
-    tally = Tally(len(points), stored=len(points) - len(missing))
+    missing = [
+        (point, seed) for point, seed in requests if (settings_key(point), seed) not in there
+    ]
+    tally = Tally(len(requests), stored=len(requests) - len(missing))
     progress(tally)
     cache = RowCache(cache_folder)
 
@@ -217,10 +219,10 @@ def complete(
 
 
 def _cases(
-    points: Iterable[Point], scenario_of: ScenarioOf, cache_folder: Path, with_stages: bool
+    requests: Iterable[Request], scenario_of: ScenarioOf, cache_folder: Path, with_stages: bool
 ) -> Iterator[Case | ResultRow]:
-    """The case of every point; a row where its settings make no scenario."""
-    for settings, seed in points:
+    """The case of every request; a row where its settings make no scenario."""
+    for settings, seed in requests:
         try:
             scenario = scenario_of(settings, seed)
         except ScenarioError as error:

@@ -35,7 +35,7 @@ from hasim.networks.variants import NETWORKS, VARIANTS, Variant, variants_of
 from hasim.nodes import node_classes
 from hasim.nodes.mask_driven import MaskDrivenNode
 from hasim.studies.axes import Settings
-from hasim.studies.case import Point, Progress, Tally, complete, drop_outdated
+from hasim.studies.case import Progress, Request, Tally, complete, drop_outdated
 from hasim.studies.result_row import ResultRow, settings_key
 from hasim.studies.results_table import Store
 from hasim.studies.statistics import mean_interval, ratio_interval
@@ -186,7 +186,7 @@ def evaluate(
         InputError: the folder holds another evaluation.
     """
     bases = {settings_key(one.row_settings): _base(one, settings) for one in compared}
-    points: list[Point] = [
+    requests: list[Request] = [
         (one.row_settings, number) for number in range(len(scenes)) for one in compared
     ]
 
@@ -209,7 +209,7 @@ def evaluate(
         drop_outdated(store, scenario_of)
         try:
             tally = complete(
-                points,
+                requests,
                 scenario_of,
                 store,
                 engine,
@@ -218,7 +218,7 @@ def evaluate(
                 with_stages=True,
                 retry_failed=True,
             )
-            rows = [store.get((settings_key(one), number)) for one, number in points]
+            rows = [store.get((settings_key(one), number)) for one, number in requests]
         finally:
             store.write_table()
     found = {"scenes": len(scenes), "settings": list(settings), **judged(compared, rows)}

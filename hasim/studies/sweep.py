@@ -17,8 +17,8 @@ from hasim.experiment.scenario import Scenario, canonical_json
 from hasim.studies import run_cache
 from hasim.studies.axes import Grid
 from hasim.studies.case import (
-    Point,
     Progress,
+    Request,
     Tally,
     cached_row,
     case_of,
@@ -55,7 +55,7 @@ def sweep(
     with open_table(grid, folder) as store, Engine(jobs, cluster, grid.time_limit_s) as engine:
         try:
             return complete(
-                cases(grid),
+                requests(grid),
                 grid.scenario,
                 store,
                 engine,
@@ -67,7 +67,7 @@ def sweep(
             store.write_table()
 
 
-def cases(grid: Grid) -> list[Point]:
+def requests(grid: Grid) -> list[Request]:
     """All points and seeds; one seed after the other, because points share its scenes."""
     return [(point, seed) for seed in grid.seeds for point in grid.points]
 
@@ -119,7 +119,7 @@ def forecast(grid: Grid, folder: str | Path, cache_folder: Path | None = None) -
     origins = read_origins(folder)
     old = outdated(origins, grid.scenario)
     there = {origin.key for origin in origins} - old.keys()
-    missing = [case for case in cases(grid) if (settings_key(case[0]), case[1]) not in there]
+    missing = [one for one in requests(grid) if (settings_key(one[0]), one[1]) not in there]
     cached = 0
     if (cache_folder := cache_folder or run_cache.folder_of_sweeps()).is_dir():
         cache = RowCache(cache_folder)
