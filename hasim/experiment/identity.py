@@ -42,7 +42,7 @@ NO_PART_OF_A_RUN = (
     "networks/quantization/calibration.py",
 )
 """In these packages, but not used by a run; weights count where a scenario names them."""
-LIBRARIES = ("numpy", "scipy", "pyroomacoustics", "simpy", "torch", "pystoi", "pesq")
+LIBRARIES = ("numpy", "scipy", "pyroomacoustics", "simpy", "torch", "pystoi", "pesq", "lc3py")
 """Packages that do the arithmetic."""
 UNTRACEABLE = "unknown"
 """Stands in `code_of` for a class whose source cannot be found."""

@@ -157,6 +157,24 @@ def test_another_recording_of_the_same_name_is_heard(scenario, tmp_path):
     assert _gains(tmp_path / "out") == before
 
 
+def test_other_weights_of_the_same_name_are_run(scenario, tmp_path):
+    torch = pytest.importorskip("torch")
+    from hasim.networks.mn_dnn import MnDnn
+    from hasim.networks.weights_file import save
+
+    file = tmp_path / "mn_dnn.safetensors"
+    torch.manual_seed(0)
+    save(MnDnn(), file)
+    grid = axes.grid(scenario, set=["algorithm.masks=trained", f"algorithm.weights={file}"])
+    sweep.sweep(grid, tmp_path / "out")
+    (before,) = results_table.read(tmp_path / "out").rows
+    save(MnDnn(), file)
+    with pytest.warns(OutdatedRows, match="1 row was made from other files"):
+        assert sweep.sweep(grid, tmp_path / "out").computed == 1
+    (after,) = results_table.read(tmp_path / "out").rows
+    assert after.numbers != before.numbers
+
+
 # --- algorithms from outside ----------------------------------------------------------------------
 
 
