@@ -49,16 +49,25 @@ class Part:
     """A layer of a network in numbers: what it multiplies, stores and remembers."""
 
     name: str
-    macs: int  # per frame
-    weights: int = 0  # trained, in matrix-vector products
+    # per frame
+    macs: int
+    # trained, in matrix-vector products
+    weights: int = 0
     biases: int = 0
-    norm: int = 0  # gains and offsets of LayerNorm
-    erb: int = 0  # fixed ERB weights
-    rows: int = 0  # output channels of the trained weight matrices
-    matrices: int = 0  # of trained weights, each with a range of its own at least
-    points: int = 0  # intermediate results that the static scheme rounds
-    hidden: int = 0  # values of LSTM h kept from frame to frame
-    cell: int = 0  # values of LSTM c kept from frame to frame
+    # gains and offsets of LayerNorm
+    norm: int = 0
+    # fixed ERB weights
+    erb: int = 0
+    # output channels of the trained weight matrices
+    rows: int = 0
+    # of trained weights, each with a range of its own at least
+    matrices: int = 0
+    # intermediate results that the static scheme rounds
+    points: int = 0
+    # values of LSTM h kept from frame to frame
+    hidden: int = 0
+    # values of LSTM c kept from frame to frame
+    cell: int = 0
 
 
 def sn_dnn(bins: int = 257) -> tuple[Part, ...]:
@@ -245,7 +254,8 @@ def _lstm(inputs: int, hidden: int, layers: int, groups: int) -> Part:
     weights = sum(4 * hidden * (size + hidden) // groups for size in sizes)
     gates = (
         layers * 2 * 4 * hidden
-    )  # rows of the input and of the recurrent weights; a bias for each
+        # rows of the input and of the recurrent weights; a bias for each
+    )
     return Part(
         "lstm",
         macs=weights,

@@ -13,8 +13,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-BLOCK_FRAMES = 64  # frames whose averages are one matrix product
-EPSILON = 1e-5  # as in LayerNorm
+# frames whose averages are one matrix product
+BLOCK_FRAMES = 64
+# as in LayerNorm
+EPSILON = 1e-5
 
 
 class LevelNorm(nn.Module):
@@ -33,11 +35,13 @@ class LevelNorm(nn.Module):
     def forward(self, x: Tensor, sums: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Normalised features, and the sums after the last frame for the next call."""
         mean, square = x.mean(-1), x.square().mean(-1)
-        frames = torch.stack([torch.ones_like(mean), mean, square], dim=-1)  # (batch, frame, 3)
+        # (batch, frame, 3)
+        frames = torch.stack([torch.ones_like(mean), mean, square], dim=-1)
         if sums is None:
             sums = torch.zeros_like(frames[:, 0])
         number = torch.arange(BLOCK_FRAMES, device=x.device, dtype=x.dtype)
-        age = number[:, None] - number  # of a frame when another comes
+        # of a frame when another comes
+        age = number[:, None] - number
         kernel = torch.where(age >= 0, self.keep ** age.clamp_min(0), 0.0)
         fading = self.keep ** (number + 1)
         averaged = []

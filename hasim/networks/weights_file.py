@@ -107,7 +107,8 @@ def load(path: Path) -> StoredNetwork:
         if value.dtype == torch.int8:
             levels[name] = value
     _check_finite(path, tensors)
-    network.load_state_dict(tensors)  # takes any type to float32
+    # takes any type to float32
+    network.load_state_dict(tensors)
     if isinstance(network, QuantisedNetwork) and levels:
         state, grids = network.state_dict(), network.weight_grids()
         with torch.no_grad():

@@ -25,7 +25,8 @@ def test_averages_are_those_of_the_definition() -> None:
         mean = (weights[:, None] * x[:, : n + 1]).sum(1).mean(-1, keepdim=True)
         square = (weights[:, None] * x[:, : n + 1] ** 2).sum(1).mean(-1, keepdim=True)
         expected = (x[:, n] - mean) / (square - mean**2 + EPSILON).sqrt()
-        torch.testing.assert_close(y[:, n], expected, rtol=0, atol=1e-12)  # order of additions
+        # order of additions
+        torch.testing.assert_close(y[:, n], expected, rtol=0, atol=1e-12)
 
 
 def test_without_memory_it_is_layer_norm() -> None:

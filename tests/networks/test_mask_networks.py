@@ -51,7 +51,8 @@ def test_a_shared_past_gives_a_shared_output(spec: NetworkSpec) -> None:
     other[:, :, 4:] = torch.rand_like(other[:, :, 4:])
     one, two = network(x), network(other)
     torch.testing.assert_close(one[:, :4], two[:, :4], rtol=0, atol=1e-12)
-    assert (one[:, 4:] - two[:, 4:]).abs().max() > 1e-6  # and the future does matter later
+    # and the future does matter later
+    assert (one[:, 4:] - two[:, 4:]).abs().max() > 1e-6
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=repr)
@@ -101,7 +102,8 @@ def test_through_the_network_too_and_not_without_interleaving() -> None:
         for part in output.chunk(8, dim=-1):
             (slope,) = torch.autograd.grad(part.sum(), x, retain_graph=True)
             slopes.append(slope.reshape(8, 16).abs().sum(dim=-1) > 0)
-        heard[flag] = torch.stack(slopes)  # (group of layer 2, group of layer 1)
+        # (group of layer 2, group of layer 1)
+        heard[flag] = torch.stack(slopes)
     assert heard[True].all()
     assert torch.equal(heard[False], torch.eye(8, dtype=torch.bool))
 
@@ -118,7 +120,8 @@ def test_the_level_constant_brings_white_noise_to_one() -> None:
 @pytest.mark.parametrize("spec", SPECS, ids=repr)
 def test_calibration_standardises_what_the_first_layer_sees(spec: NetworkSpec) -> None:
     network, x = network_and_input(spec, frames=40)
-    x = x * torch.linspace(0.1, 3, 257, dtype=x.dtype)  # a coloured spectrum
+    # a coloured spectrum
+    x = x * torch.linspace(0.1, 3, 257, dtype=x.dtype)
     network.calibrate(x)
     if isinstance(network, CompactMnDnn):
         features, _ = network._normalised(x, None)

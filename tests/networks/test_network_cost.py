@@ -42,7 +42,8 @@ def test_the_components_of_table_iv(groups: int) -> None:
 def test_the_totals_of_table_ii() -> None:
     assert sn_dnn_macs() == 557_824
     rate = {row["name"]: row["mmac_per_s"] for row in table()}
-    assert round(rate["tango"], 3) == 65.656  # the paper cuts it to 65.65
+    # the paper cuts it to 65.65
+    assert round(rate["tango"], 3) == 65.656
     assert rate["inverted_dagger"] == rate["inverted_star"] == rate["tango"]
     assert round(rate["mn_tango"], 3) == 30.792
     assert [round(rate[f"mn_tango_g{g}"], 2) for g in (2, 4, 6, 8, 10)] == [
@@ -64,7 +65,8 @@ def test_parameters() -> None:
 
 def test_bytes_beside_the_papers_megabytes() -> None:
     both = (*sn_dnn(), *mn_dnn())
-    assert round(sum(stored_bytes(both).values()) / 2**20, 2) == 4.03  # MiB
+    # MiB
+    assert round(sum(stored_bytes(both).values()) / 2**20, 2) == 4.03
     without_ranges = stored_bytes(mn_dnn(), PrecisionSpec())
     del without_ranges["ranges"]
     assert round(sum(without_ranges.values()) / 1e6, 3) == 0.508
@@ -111,7 +113,8 @@ def test_the_table_says_all_bytes_at_a_precision() -> None:
 
 def test_ranges_by_channel_or_matrix_and_of_static_activations() -> None:
     tensor = stored_bytes(mn_dnn(2), PrecisionSpec(ranges="tensor"))
-    assert tensor["ranges"] == 8 * (1 + 2 * 2 * 2 + 1)  # mix, 2 layers x 2 groups x 2, dense
+    # mix, 2 layers x 2 groups x 2, dense
+    assert tensor["ranges"] == 8 * (1 + 2 * 2 * 2 + 1)
     assert "activation_ranges" not in tensor
     static = stored_bytes((*sn_dnn(), *mn_dnn()), PrecisionSpec(scheme="static"))
     assert static["activation_ranges"] == 8 * (2 * (1 + 3 * 12) + 1)
@@ -121,7 +124,8 @@ def test_ranges_by_channel_or_matrix_and_of_static_activations() -> None:
 def test_sparse_erb_saves_what_the_zeros_cost() -> None:
     dense, sparse = mn_dnn_macs(8), mn_dnn_macs(8, erb="sparse")
     assert dense - sparse == 24_704 - 2 * 322
-    assert 322 <= 2 * 193  # no bin touches more than two bands
+    # no bin touches more than two bands
+    assert 322 <= 2 * 193
     assert parameters(mn_dnn(8, "sparse"), "with_erb") == 51_845 + 322
 
 
@@ -131,7 +135,8 @@ def test_state_is_h_and_c_of_every_layer() -> None:
         "lstm_h": 260,
         "lstm_c": 520,
     }
-    assert state_bytes(mn_dnn(8), PrecisionSpec()) == state_bytes(mn_dnn(8))  # dynamic: floating
+    # dynamic: floating
+    assert state_bytes(mn_dnn(8), PrecisionSpec()) == state_bytes(mn_dnn(8))
 
 
 def test_other_front_ends_change_the_bins() -> None:

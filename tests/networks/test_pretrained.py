@@ -102,7 +102,8 @@ def test_they_enhance_a_scene_of_unseen_sound(kind: str) -> None:
 
 def test_files_of_a_place(tmp_path: Path) -> None:
     own = tmp_path / "own.safetensors"
-    assert pretrained.files(own) == [own]  # whether it is there, says who reads it
+    # whether it is there, says who reads it
+    assert pretrained.files(own) == [own]
     both = pretrained.files(Path("hasim:tango"))
     assert [file.name for file in both] == ["mn_dnn.safetensors", "sn_dnn.safetensors"]
     assert pretrained.file(Path("hasim:tango/sn_dnn.safetensors")) == both[1]

@@ -25,7 +25,8 @@ def test_round_trip(tmp_path: Path, network: torch.nn.Module) -> None:
     x = torch.rand(2, 1 if isinstance(network, SnDnn) else 2, 4, 257)
     assert torch.equal(again(x), network(x))
     assert read_card(path) == {"seed": 7}
-    assert [p.name for p in path.parent.iterdir()] == [path.name]  # no temporary file stays
+    # no temporary file stays
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("scheme", ["static", "dynamic"])
@@ -67,7 +68,8 @@ def test_packed_files_are_smaller_and_mean_the_same(tmp_path: Path, network: SnD
     loaded = load(small)
     assert all(value.dtype == torch.float32 for value in loaded.state_dict().values())
     error = (loaded(x) - load(whole)(x)).abs().max()
-    assert 0 < error < 1e-3  # eleven bits of mantissa
+    # eleven bits of mantissa
+    assert 0 < error < 1e-3
     pack(small, tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == small.read_bytes()
 

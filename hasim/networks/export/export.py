@@ -21,7 +21,8 @@ from hasim.networks.sn_dnn import SnDnn
 from hasim.networks.weights_file import FloatNetwork, StoredNetwork
 
 Format = Literal["c", "npz", "onnx"]
-GOLDEN_FRAMES = 28  # of sound
+# of sound
+GOLDEN_FRAMES = 28
 
 
 def export(path: Path, format: Format, out: Path, weights: int | None = None) -> list[Path]:

@@ -79,7 +79,8 @@ def _built(kind: Any, name: str, found: dict[str, ndarray]) -> Any:
     def below(key: object) -> str:
         return f"{name}.{key}" if name else str(key)
 
-    if get_origin(kind) is UnionType:  # something, or None
+    # something, or None
+    if get_origin(kind) is UnionType:
         there = any(key == name or key.startswith(f"{name}.") for key in found)
         return _built(get_args(kind)[0], name, found) if there else None
     if dataclasses.is_dataclass(kind):

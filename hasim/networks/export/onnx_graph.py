@@ -150,7 +150,8 @@ def _gelu(graph: _Graph, x: str) -> str:
 
 def _level_norm(graph: _Graph, norm: LevelNorm, x: str) -> str:
     """One step of the averages, and the features by them."""
-    mean = graph.add("ReduceMean", x, axes=[-1], keepdims=1)  # (batch, 1)
+    # (batch, 1)
+    mean = graph.add("ReduceMean", x, axes=[-1], keepdims=1)
     square = graph.add("ReduceMean", graph.add("Mul", x, x), axes=[-1], keepdims=1)
     faded = graph.split(graph.add("Mul", "sums", graph.number(norm.keep)), 3, axis=1)
     news = (graph.number(1.0), mean, square)

@@ -19,9 +19,12 @@ NOISES: tuple[sources.Recording, ...] = (
     "noise_rain",
     "noise_river",
 )
-LEVELS_DBFS = (-45.0, -35.0, -30.0, -40.0)  # of the talkers
-SNRS_DB = (-5.0, 0.0, 5.0, 10.0)  # at the first ear
-NOISE_ELSEWHERE_DB = 6.0  # the noise is louder at the other ear
+# of the talkers
+LEVELS_DBFS = (-45.0, -35.0, -30.0, -40.0)
+# at the first ear
+SNRS_DB = (-5.0, 0.0, 5.0, 10.0)
+# the noise is louder at the other ear
+NOISE_ELSEWHERE_DB = 6.0
 SECONDS = 4
 
 

@@ -22,10 +22,14 @@ import numpy as np
 from numpy import ndarray
 
 MULTIPLIER_BITS = 31
-LOGIT_BITS = 16  # fractional bits of what enters the last sigmoid
-KNOT_BITS = 5  # the last sigmoid's knots are 1/32 apart
-SIGMOID_TOP = 65535 << LOGIT_BITS - KNOT_BITS  # what `sigmoid` gives for 1
-SIGMOID_RANGE = 16  # beyond, a 16-bit sigmoid is 0 or 1
+# fractional bits of what enters the last sigmoid
+LOGIT_BITS = 16
+# the last sigmoid's knots are 1/32 apart
+KNOT_BITS = 5
+# what `sigmoid` gives for 1
+SIGMOID_TOP = 65535 << LOGIT_BITS - KNOT_BITS
+# beyond, a 16-bit sigmoid is 0 or 1
+SIGMOID_RANGE = 16
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,10 @@ class Levels:
 class Scale:
     """Integer multipliers below 2^31 and shifts 0 to 62, of one shape."""
 
-    multiplier: ndarray  # int32
-    shift: ndarray  # uint8
+    # int32
+    multiplier: ndarray
+    # uint8
+    shift: ndarray
 
     def __call__(self, x: ndarray) -> ndarray:
         """x times multiplier / 2^shift, to the nearest integer, halves up; |x| below 2^31."""
@@ -95,10 +101,12 @@ def scale(*factors: float | ndarray) -> Scale:
             f"a step is too small or too large for fixed point: factor {real.min():g} to "
             f"{real.max():g}, must be above 0 and below 2^31; were the ranges found on sound?"
         )
-    _, exponent = np.frexp(real)  # real = fraction * 2^exponent, fraction in [0.5, 1)
+    # real = fraction * 2^exponent, fraction in [0.5, 1)
+    _, exponent = np.frexp(real)
     shift = np.clip(MULTIPLIER_BITS - exponent, 0, 62)
     multiplier = np.rint(np.ldexp(real, shift)).astype(np.int64)
-    over = multiplier >= 2**MULTIPLIER_BITS  # rounded up to 2^31
+    # rounded up to 2^31
+    over = multiplier >= 2**MULTIPLIER_BITS
     multiplier, shift = (
         np.where(over, multiplier >> 1, multiplier),
         np.where(over, shift - 1, shift),
@@ -128,7 +136,8 @@ def table(function: Callable[[Decimal], Decimal], entering: Levels, leaving: Lev
         context.prec = 40
         for level in range(entering.lowest, entering.highest + 1):
             moved = function(step * (level - entering.zero)) / to
-            found.append(int(moved.to_integral_value()))  # halves to even, as the quantiser
+            # halves to even, as the quantiser
+            found.append(int(moved.to_integral_value()))
     return leaving.clip(np.array(found)).astype(np.int8)
 
 

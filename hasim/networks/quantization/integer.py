@@ -22,10 +22,13 @@ from numpy import ndarray
 
 from hasim.networks.quantization.fixed_point import Levels, Scale, shifted, sigmoid
 
-BANK_BITS = 14  # fractional bits of a weight of the inverse ERB bank
-LOGITS = Levels(28, 0, 2.0**-16)  # what enters the last sigmoid: up to 2048 in steps of 2^-16
+# fractional bits of a weight of the inverse ERB bank
+BANK_BITS = 14
+# what enters the last sigmoid: up to 2048 in steps of 2^-16
+LOGITS = Levels(28, 0, 2.0**-16)
 
-State = tuple[ndarray, ndarray]  # h int8, c int16: (layer, batch, width)
+# h int8, c int16: (layer, batch, width)
+State = tuple[ndarray, ndarray]
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,19 @@ class IntegerNetwork:
     network: dict[str, Any]
     features: Levels
     layers: tuple[LstmLayer, ...]
-    order: ndarray | None  # int16 (width,): which output of a layer the next one hears where
-    head: Matrix | None  # a dense layer before the last
-    head_table: ndarray | None  # int16 (2^bits,): its activation, zero at 0
-    last: Matrix  # to logits
-    knots: ndarray  # uint16: the sigmoid at 0, 1/32, ... 16
+    # int16 (width,): which output of a layer the next one hears where
+    order: ndarray | None
+    # a dense layer before the last
+    head: Matrix | None
+    # int16 (2^bits,): its activation, zero at 0
+    head_table: ndarray | None
+    # to logits
+    last: Matrix
+    # uint16: the sigmoid at 0, 1/32, ... 16
+    knots: ndarray
     bank: ErbBank | None
-    sigmoid_first: bool  # before the inverse ERB bank
+    # before the inverse ERB bank
+    sigmoid_first: bool
     mask_bits: int
     mask_scale: Scale
 
@@ -94,9 +103,12 @@ class IntegerNetwork:
 class Matrix:
     """Weights, what their sums of products are rescaled by, and the levels they become."""
 
-    weights: ndarray  # int8 (group, output, input)
-    bias: ndarray  # int32 (group, output), in steps of the sums; has the input's zero in it
-    scale: Scale  # (group, output)
+    # int8 (group, output, input)
+    weights: ndarray
+    # int32 (group, output), in steps of the sums; has the input's zero in it
+    bias: ndarray
+    # (group, output)
+    scale: Scale
     levels: Levels
 
     def __call__(self, x: ndarray) -> ndarray:
@@ -115,7 +127,8 @@ class Matrix:
 class Sum:
     """Two numbers of steps, each with its multiplier, become levels; they are rounded once."""
 
-    multipliers: ndarray  # int32 (2,)
+    # int32 (2,)
+    multipliers: ndarray
     shift: int
     levels: Levels
 
@@ -144,12 +157,17 @@ class LstmLayer:
     input: Matrix
     recurrent: Matrix
     gate_sum: Sum
-    gate_tables: ndarray  # int8 (4, 2^bits): sigmoid, sigmoid, tanh, sigmoid of the gate sum
-    gates: tuple[Levels, Levels, Levels, Levels]  # input, forget, cell, output
-    kept: Product  # forget gate and old cell
-    written: Product  # input gate and cell gate
+    # int8 (4, 2^bits): sigmoid, sigmoid, tanh, sigmoid of the gate sum
+    gate_tables: ndarray
+    # input, forget, cell, output
+    gates: tuple[Levels, Levels, Levels, Levels]
+    # forget gate and old cell
+    kept: Product
+    # input gate and cell gate
+    written: Product
     cell: Sum
-    tanh: ndarray  # int8 (2^bits,): a table; or int16: thresholds
+    # int8 (2^bits,): a table; or int16: thresholds
+    tanh: ndarray
     cell_tanh: Levels
     hidden: Product
 
@@ -197,8 +215,10 @@ class LstmLayer:
 class ErbBank:
     """The inverse ERB bank: every bin lies on a band or between two neighbours."""
 
-    lower: ndarray  # int16 (bin,): the lower of the two bands
-    weight: ndarray  # int16 (bin,): its share, in 2^-14; the band above has the rest
+    # int16 (bin,): the lower of the two bands
+    lower: ndarray
+    # int16 (bin,): its share, in 2^-14; the band above has the rest
+    weight: ndarray
 
     def __call__(self, bands: ndarray) -> ndarray:
         """Bins (..., bin) from bands (..., width)."""

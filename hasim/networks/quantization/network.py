@@ -289,7 +289,8 @@ def _layer(
     if "features" in quantisers:
         x = at("features", x.shape[-1])(x)
     batch, frames, _ = x.shape
-    split = x.unflatten(-1, (groups, -1)).permute(2, 0, 1, 3)  # (group, batch, frame, input)
+    # (group, batch, frame, input)
+    split = x.unflatten(-1, (groups, -1)).permute(2, 0, 1, 3)
     product = torch.baddbmm(b_input, split.flatten(1, 2), w_input.mT)
     product = at("input_product", 4 * width)(product.unflatten(1, (batch, frames)))
     if before is None:

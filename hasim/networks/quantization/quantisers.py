@@ -25,9 +25,11 @@ class Grid:
 
     step: Tensor
     zero: Tensor
-    lowest: int  # in steps
+    # in steps
+    lowest: int
     highest: int
-    offset: Tensor | None = None  # the value of level 0 where zero itself is not a level
+    # the value of level 0 where zero itself is not a level
+    offset: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """The nearest level's value."""
@@ -64,7 +66,8 @@ class WeightQuantiser(nn.Module):
         self.bits, self.gradient_scale = bits, gradient_scale
         largest = weight.detach().abs()
         limit = largest.amax(1, keepdim=True) if per == "channel" else largest.amax()
-        self.limit = nn.Parameter(limit.clone(), requires_grad=learn)  # (channel, 1) or ()
+        # (channel, 1) or ()
+        self.limit = nn.Parameter(limit.clone(), requires_grad=learn)
 
     def grid(self, numbers: int = 1) -> Grid:
         """`numbers` of weights per range scale its gradient."""
@@ -108,7 +111,8 @@ class ActivationQuantiser(nn.Module):
         self.low = nn.Parameter(torch.zeros(()), requires_grad=learn)
         self.high = nn.Parameter(torch.zeros(()), requires_grad=learn)
         self.register_buffer("passes", torch.zeros((), dtype=torch.int64))
-        self._passes = 0  # the same number where reading it does not wait for the device
+        # the same number where reading it does not wait for the device
+        self._passes = 0
         self._seen: tuple[Tensor, Tensor] | None = None
 
     @property
@@ -247,10 +251,12 @@ class _Round(torch.autograd.Function):
         inside = clipped == level
         to_x = gradient * inside
         to_step = to_zero = None
-        if ctx.needs_input_grad[1]:  # inside: the rounding error; outside: the limit's number
+        # inside: the rounding error; outside: the limit's number
+        if ctx.needs_input_grad[1]:
             moved = clipped - zero - exact * inside
             to_step = (gradient * moved).sum_to_size(step.shape)
-        if ctx.needs_input_grad[2]:  # inside, rounding takes back what the zero adds
+        # inside, rounding takes back what the zero adds
+        if ctx.needs_input_grad[2]:
             to_zero = ((to_x - gradient) * step).sum_to_size(zero.shape)
         return to_x, to_step, to_zero, None, None
 

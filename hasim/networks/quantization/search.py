@@ -21,7 +21,8 @@ class Found:
     bytes: int
     loss_db: float
     within_limits: bool
-    steps: tuple[tuple[str, int, int, float], ...]  # what was narrowed, to what, bytes, loss
+    # what was narrowed, to what, bytes, loss
+    steps: tuple[tuple[str, int, int, float], ...]
 
 
 def greedy(

@@ -263,7 +263,8 @@ def _bank(small: QuantisedNetwork) -> ErbBank | None:
     """Every bin's lower band and that band's share, from the float bank's columns."""
     if small.spec.kind != "compact_mn_dnn":
         return None
-    synthesis = cast(Tensor, small.network.synthesis).double().numpy()  # (band, high bin)
+    # (band, high bin)
+    synthesis = cast(Tensor, small.network.synthesis).double().numpy()
     linear = small.spec.bins - synthesis.shape[1]
     width = linear + len(synthesis)
     columns = np.zeros((width, small.spec.bins))

@@ -32,9 +32,12 @@ NETWORKS: dict[Algorithm, tuple[str, ...]] = {
 class Flow:
     """What a dataflow made of the microphones."""
 
-    masks: dict[str, Tensor]  # network -> (batch, ear, bin, frame), in order
-    channels: Tensor  # (batch, ear, channel, bin, frame): what the last filter filters
-    output: Tensor | None  # (batch, ear, bin, frame); None without the last filter
+    # network -> (batch, ear, bin, frame), in order
+    masks: dict[str, Tensor]
+    # (batch, ear, channel, bin, frame): what the last filter filters
+    channels: Tensor
+    # (batch, ear, bin, frame); None without the last filter
+    output: Tensor | None
 
 
 def run(

@@ -50,14 +50,17 @@ def gevd(speech: Tensor, noise: Tensor, mu: float = 1.0) -> Tensor:
     microphones leave R_n nearly singular.
     """
     speech, noise = speech.to(torch.complex128), _loaded(noise.to(torch.complex128))
-    ratio = torch.linalg.solve(noise, speech)  # R_n^-1 R_s
+    # R_n^-1 R_s
+    ratio = torch.linalg.solve(noise, speech)
     power = ratio + SHIFT * torch.eye(ratio.shape[-1], dtype=ratio.dtype, device=ratio.device)
     for _ in range(SQUARINGS):
         power = power @ power
         power = power / power.norm(dim=(-2, -1), keepdim=True)
-    q = power[..., :1]  # (..., bin, channel, 1)
+    # (..., bin, channel, 1)
+    q = power[..., :1]
     towards = noise @ q
-    noise_power = (q.conj() * towards).real.sum(-2)  # (..., bin, 1)
+    # (..., bin, 1)
+    noise_power = (q.conj() * towards).real.sum(-2)
     speech_power = (q.conj() * (speech @ q)).real.sum(-2)
     # l / (l + mu) / (q^H R_n q), with l the ratio of the two powers
     gain = speech_power / (noise_power * (speech_power + mu * noise_power))
@@ -84,7 +87,8 @@ def covariances(channels: Tensor, mask: Tensor, mask_power: int = 2) -> tuple[Te
     """Speech and noise covariances, averaged over all frames with weights mask^p, (1 - mask)^p."""
     weights = torch.stack([mask**mask_power, (1 - mask) ** mask_power], dim=-2)
     leading = mask.shape[:-2]
-    with torch.autocast(mask.device.type, enabled=False):  # 8 bits of mantissa are for networks
+    # 8 bits of mantissa are for networks
+    with torch.autocast(mask.device.type, enabled=False):
         both = _WeightedCovariances.apply(
             channels.to(torch.promote_types(channels.dtype, torch.complex64)).flatten(0, -4),
             weights.flatten(0, -4),
@@ -127,13 +131,16 @@ class _WeightedCovariances(torch.autograd.Function):
         real, imag = gradient.real + gradient.real.mT, gradient.imag - gradient.imag.mT
         to_sums = (real.tril(-1) + imag.mT.triu(1)) / frames
         to_sums += torch.diag_embed(gradient.real.diagonal(dim1=-2, dim2=-1)) / frames
-        to_weights = to_sums.flatten(-2) @ outer  # (item, bin, kind, frame)
+        # (item, bin, kind, frame)
+        to_weights = to_sums.flatten(-2) @ outer
         if not ctx.needs_input_grad[0]:
             return None, to_weights
         to_channels = torch.empty_like(channels)
         for item, g in enumerate((gradient + gradient.mH) / frames):
-            y = channels[item].movedim(1, 0).contiguous()  # (bin, channel, frame)
-            filtered = g @ y[:, None]  # (bin, kind, channel, frame)
+            # (bin, channel, frame)
+            y = channels[item].movedim(1, 0).contiguous()
+            # (bin, kind, channel, frame)
+            filtered = g @ y[:, None]
             sums = (weights[item][:, :, None] * filtered).sum(1)
             to_channels[item] = sums.movedim(1, 0)
         return to_channels, to_weights

@@ -53,10 +53,14 @@ class MixSpec(Spec):
 class Batch:
     """Mixtures with what is known about them."""
 
-    mics: Tensor  # (scene, ear, mic, bin, frame): what the microphones hear
-    target: Tensor  # (scene, ear, bin, frame): the talker's image at the reference microphones
-    mask: Tensor  # (scene, ear, bin, frame): ideal ratio mask of amplitudes, in the same place
-    level: Tensor  # (scene): root mean square of the talker at the left (unmirrored) reference
+    # (scene, ear, mic, bin, frame): what the microphones hear
+    mics: Tensor
+    # (scene, ear, bin, frame): the talker's image at the reference microphones
+    target: Tensor
+    # (scene, ear, bin, frame): ideal ratio mask of amplitudes, in the same place
+    mask: Tensor
+    # (scene): root mean square of the talker at the left (unmirrored) reference
+    level: Tensor
 
 
 class Mixer:
@@ -77,7 +81,8 @@ class Mixer:
         from scipy.fft import next_fast_len
 
         self.spec, self.device, self.bank, self.mics = spec, device, bank, mics
-        self.samples = (frames + 1) * HOP  # frame n covers hops n and n + 1 of the segment
+        # frame n covers hops n and n + 1 of the segment
+        self.samples = (frames + 1) * HOP
         self.excerpt = next_fast_len(self.samples + bank.spec.taps, real=True)
         self.speech = _side(bank.speech_files, spec.validation_share, side)
         self.noise = _side(bank.noise_files, spec.validation_share, side)
@@ -85,14 +90,18 @@ class Mixer:
         self.rooms = _side(rooms, spec.validation_share, side)
         self.sources = bank.responses[0].shape[1]
         bins = np.arange(self.excerpt // 2 + 1)
-        self.octave = np.log2(np.maximum(bins, 1) / len(bins)) + 7  # 0 at 62.5 Hz, 7 at 8 kHz
+        # 0 at 62.5 Hz, 7 at 8 kHz
+        self.octave = np.log2(np.maximum(bins, 1) / len(bins)) + 7
 
     def batch(self, rng: np.random.Generator, scenes: int) -> Batch:
         """`scenes` mixtures; the same generator state gives the same batch."""
         drawn = [self._draw(rng) for _ in range(scenes)]
-        dry = self._tensor(np.stack([d[0] for d in drawn]))  # (scene, 2, sample): talker, noise
-        responses = self._tensor(np.stack([d[1] for d in drawn]))  # (scene, 2, ear, mic, tap)
-        colour = self._tensor(np.stack([d[2] for d in drawn]))  # (scene, bin of the excerpt)
+        # (scene, 2, sample): talker, noise
+        dry = self._tensor(np.stack([d[0] for d in drawn]))
+        # (scene, 2, ear, mic, tap)
+        responses = self._tensor(np.stack([d[1] for d in drawn]))
+        # (scene, bin of the excerpt)
+        colour = self._tensor(np.stack([d[2] for d in drawn]))
         snr_db, level_dbfs, mirrored = (
             self._tensor(np.array([d[k] for d in drawn], np.float32)) for k in (3, 4, 5)
         )
@@ -101,15 +110,19 @@ class Mixer:
         sources[:, 1] *= colour
         images = sources[:, :, None, None] * torch.fft.rfft(responses, n)
         # Parseval over the excerpt: power at the left reference microphone, talker and noise
-        reference = torch.view_as_real(images[:, :, 0, 0])  # (scene, 2, bin, 2)
-        power = reference.square().sum((-1, -2)) * 2 / n**2  # (scene, 2)
+        # (scene, 2, bin, 2)
+        reference = torch.view_as_real(images[:, :, 0, 0])
+        # (scene, 2)
+        power = reference.square().sum((-1, -2)) * 2 / n**2
         level = 10 ** (level_dbfs / 20)
         noise_level = level * 10 ** (-snr_db / 20)
         gains = torch.stack([level, noise_level], dim=1) / power.sqrt()
         images = images * gains[:, :, None, None, None]
         images = torch.where(mirrored[:, None, None, None, None] > 0, images.flip(2), images)
-        wanted = torch.cat([images.sum(1), images[:, 0, :, :1]], dim=2)  # with the target apart
-        sound = torch.fft.irfft(wanted, n)[..., n - self.samples :]  # (scene, ear, mic + 1, sample)
+        # with the target apart
+        wanted = torch.cat([images.sum(1), images[:, 0, :, :1]], dim=2)
+        # (scene, ear, mic + 1, sample)
+        sound = torch.fft.irfft(wanted, n)[..., n - self.samples :]
         hiss = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
         sound[:, :, :-1] += 10 ** (self.spec.sensor_noise_dbfs / 20) * torch.randn(
             sound[:, :, :-1].shape, generator=hiss, device=self.device

@@ -95,7 +95,8 @@ class _Progress:
         if self.stream is None or (now - self.last < 1 and batch < trainer.batches):
             return
         self.last = now
-        share = batch / trainer.batches  # of the epoch; epochs have equally many frames
+        # of the epoch; epochs have equally many frames
+        share = batch / trainer.batches
         epoch_s = (now - self.begin) / share
         left_s = epoch_s * (recipe.epochs - trainer.epochs_done - share)
         frames = recipe.batches_per_epoch * recipe.scenes_per_batch * 2 * recipe.frames
@@ -132,6 +133,9 @@ def _keep_memory() -> None:
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # not with musl
-        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
-        mallopt(-4, 0)  # M_MMAP_MAX: no separate mappings
+    # not with musl
+    if mallopt is not None:
+        # M_TRIM_THRESHOLD
+        mallopt(-1, 2**31 - 1)
+        # M_MMAP_MAX: no separate mappings
+        mallopt(-4, 0)

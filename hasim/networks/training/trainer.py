@@ -41,7 +41,8 @@ NOMINAL_LEVEL = 1 / NOISE_MAGNITUDE
 ones and the mean square of the target's STFT is about 1."""
 
 WARM_UP_BATCHES = 50
-SMALLEST_RATE = 0.02  # of the largest learning rate, at the end of a stage
+# of the largest learning rate, at the end of a stage
+SMALLEST_RATE = 0.02
 
 VALIDATION = 2**32 - 1
 CALIBRATION = 2**32 - 2
@@ -80,7 +81,8 @@ class Trainer:
         self.parameters = [p for n in self.networks.values() for p in n.parameters()]
         self.optimiser = torch.optim.Adam(self.parameters)
         self.epochs_done = 0
-        self.best: float | None = None  # loss of the stage on the validation set
+        # loss of the stage on the validation set
+        self.best: float | None = None
 
     @property
     def mask_only(self) -> bool:
@@ -116,7 +118,8 @@ class Trainer:
         rate = self.learning_rate(batches - 1)
         validation = self.validate()
         if self.epochs_done == recipe.mask_only_epochs:
-            self.best = None  # of the stage before
+            # of the stage before
+            self.best = None
         ready = all(n.ready for n in self.networks.values() if isinstance(n, QuantisedNetwork))
         # What does not round yet is no result.
         improved = ready and (self.best is None or validation[objective] < self.best)

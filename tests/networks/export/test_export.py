@@ -120,7 +120,8 @@ def test_arrays_load_as_the_same_network(spec: str, tmp_path: Path) -> None:
     assert np.array_equal(loaded(features)[0], network(features)[0])
     with np.load(tmp_path / "x.npz") as file:
         assert file["layers.0.input.weights"].dtype == np.int8
-        assert np.abs(file["layers.0.input.weights"]).max() == 8  # of 4 bits
+        # of 4 bits
+        assert np.abs(file["layers.0.input.weights"]).max() == 8
         assert file["layers.0.input.bias"].dtype == np.int32
         assert file["layers.1.cell.levels.step"] > 0
 
@@ -180,7 +181,8 @@ def test_calibration_sound_is_the_same_every_time_and_scaled_as_trained() -> Non
     sound = demo_magnitudes(2, 33)
     assert sound.shape == (8, 2, 2001, 33)
     assert np.array_equal(sound, demo_magnitudes(2, 33))
-    assert np.array_equal(sound[0, 0], sound[1, 1])  # the ears change places
+    # the ears change places
+    assert np.array_equal(sound[0, 0], sound[1, 1])
     # Power of the loudest talker, -30 dBFS, with noise 5 dB below, as with 512 samples of Hann.
     level = 10 * np.log10(np.mean(sound[4, 0] ** 2) / 192)
     assert -33 < level < -28
@@ -198,7 +200,8 @@ def test_the_command_writes_networks(weights: Path, tmp_path: Path) -> None:
         answers[format] = [Path(line) for line in answer.stdout.split()]
         assert sorted(out.iterdir()) == sorted(answers[format])
     network = npz_file.load(answers["npz"][0])
-    assert np.abs(network.layers[0].input.weights).max() == 32  # of 6 bits
+    # of 6 bits
+    assert np.abs(network.layers[0].input.weights).max() == 32
     assert network.layers[0].cell.levels.bits == network.features.bits == 16
     golden = (tmp_path / "c" / "golden.h").read_text()
     assert "#define GOLDEN_FRAMES 32" in golden

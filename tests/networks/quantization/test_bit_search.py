@@ -8,7 +8,8 @@ import pytest
 from hasim.networks.quantization.search import WIDTHS, greedy
 
 SIZES = {"large": 8000, "small": 800, "delicate": 8000}
-PRICE = {"large": 0.01, "small": 0.02, "delicate": 1.0}  # dB at 2 bits
+# dB at 2 bits
+PRICE = {"large": 0.01, "small": 0.02, "delicate": 1.0}
 
 
 def loss(bits: Mapping[str, int]) -> float:
@@ -38,7 +39,8 @@ def test_quality_alone_goes_as_far_as_it_may() -> None:
     found = greedy(SIZES, loss, max_loss_db=0.05)
     assert found.within_limits
     assert found.loss_db <= 0.05
-    for name, bits in found.bits.items():  # no single further step would be allowed
+    # no single further step would be allowed
+    for name, bits in found.bits.items():
         if bits > 2:
             narrower = WIDTHS[WIDTHS.index(bits) + 1]
             assert loss({**found.bits, name: narrower}) > 0.05

@@ -19,7 +19,8 @@ def networks() -> tuple[MnDnn, torch.nn.Module]:
     torch.manual_seed(0)
     network = MnDnn().eval()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it is being removed, and says so in many ways
+        # it is being removed, and says so in many ways
+        warnings.simplefilter("ignore")
         theirs = ao.quantize_dynamic(network, {"lstm", "dense"}, torch.qint8)
     return network, theirs
 

@@ -74,7 +74,8 @@ def test_multipliers_have_31_bits_and_err_by_half_of_the_last() -> None:
         multiplier, shift = int(found.multiplier), int(found.shift)
         assert 2**30 <= multiplier < 2**31
         assert abs(Fraction(multiplier, 2**shift) / Fraction(real) - 1) <= Fraction(1, 2**31)
-    assert scale(1e-30)(np.array([2**31 - 1])) == 0  # too small for any effect
+    # too small for any effect
+    assert scale(1e-30)(np.array([2**31 - 1])) == 0
     for wrong in (0.0, 2.0**31, math.inf):
         with pytest.raises(ValueError, match="must be above 0 and below 2\\^31"):
             scale(wrong)
@@ -99,7 +100,8 @@ def test_tables_are_the_rounded_curves(bits: int) -> None:
         assert found.tolist() == expected.tolist()
 
 
-@pytest.mark.parametrize("step", [1e-4, 5e-6])  # saturates; does not reach all thresholds
+# saturates; does not reach all thresholds
+@pytest.mark.parametrize("step", [1e-4, 5e-6])
 def test_thresholds_are_the_rounded_tanh(step: float) -> None:
     entering, leaving = Levels(16, -4000, step), Levels(8, 5, 0.0079)
     cells = np.arange(entering.lowest, entering.highest + 1)
@@ -112,7 +114,8 @@ def test_the_last_sigmoid_errs_by_less_than_its_docstring_says() -> None:
     x = np.arange(-17 << 16, 17 << 16, 37)
     found = 65535 * sigmoid(x, sigmoid_knots()) / SIGMOID_TOP
     exact = 65535 / (1 + np.exp(-x / 2**16))
-    assert np.abs(found - exact).max() < 1.3  # 0.8 of the line and 0.5 of the knots
+    # 0.8 of the line and 0.5 of the knots
+    assert np.abs(found - exact).max() < 1.3
     assert np.all(np.diff(found) >= 0)
 
 
@@ -123,7 +126,8 @@ def test_products_of_matrices_are_those_of_integers() -> None:
     unit = scale(np.ones((2, 5)))
     matrix = Matrix(weights, np.zeros((2, 5), np.int32), unit, Levels(32, 0, 1.0))
     expected = np.matmul(x, weights.astype(np.int64).swapaxes(1, 2))
-    assert np.abs(expected).max() > 2**24  # float32 would not do
+    # float32 would not do
+    assert np.abs(expected).max() > 2**24
     assert np.array_equal(matrix(x), expected)
 
 
@@ -237,7 +241,8 @@ def test_trained_networks_in_integers_give_the_fake_networks_masks(spec: Any) ->
         f"{error.max():.4f}; fake in float64 {other.mean():.5f}, largest {other.max():.4f}; "
         f"float {rounding:.5f}"
     )
-    assert loss < 0.05  # it has learnt something
+    # it has learnt something
+    assert loss < 0.05
     # What a level flipped by the rounding of a bias makes of masks, in steps of 8 bits.
     assert error.mean() < 0.25 / 255
     assert np.quantile(error, 0.999) < 8 / 255
@@ -257,7 +262,8 @@ def mixtures(channels: int) -> tuple[Tensor, Tensor]:
             for name in (talker, noise)
         ]
         spectra.append(stft.analyse(0.02 * np.array(both), stft.FrontEndSpec()))
-    speech, noise = np.swapaxes(np.array(spectra), -1, -2).swapaxes(0, 1)  # (scene, frame, bin)
+    # (scene, frame, bin)
+    speech, noise = np.swapaxes(np.array(spectra), -1, -2).swapaxes(0, 1)
     mixed = np.abs(np.stack([speech + noise, speech + 2 * noise], axis=1))
     mask = np.abs(speech) / (np.abs(speech) + np.abs(noise) + 1e-9)
     return torch.from_numpy(mixed[:, :channels]).float(), torch.from_numpy(mask).float()
@@ -310,7 +316,8 @@ print(hashlib.sha256(masks.tobytes()).hexdigest())
     [
         {"OPENBLAS_NUM_THREADS": "1"},
         {"OPENBLAS_NUM_THREADS": "4"},
-        {"OPENBLAS_CORETYPE": "Nehalem"},  # without AVX and fused multiplication
+        # without AVX and fused multiplication
+        {"OPENBLAS_CORETYPE": "Nehalem"},
     ],
     ids=str,
 )

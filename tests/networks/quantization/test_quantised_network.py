@@ -92,7 +92,8 @@ def test_weights_alone_run_through_the_frameworks_lstm(monkeypatch: pytest.Monke
     other.load_state_dict(network.state_dict())
     with torch.no_grad():
         for value in other.parameters():
-            if value.ndim == 2:  # rounded here in plain arithmetic
+            # rounded here in plain arithmetic
+            if value.ndim == 2:
                 step = 2 * value.abs().amax(1, keepdim=True) / 255
                 value.copy_((value / step).round().clamp(-128, 127) * step)
     torch.testing.assert_close(small(x), other(x), rtol=0, atol=1e-12)
@@ -147,7 +148,8 @@ def test_dynamic_rounds_what_enters_the_products() -> None:
     def frame_by_frame(x: Tensor) -> Tensor:
         low, high = x.min().clamp_max(0), x.max().clamp_min(0)
         step = (high - low) / 31
-        return step * (x / step).round() if step else x  # nothing lies outside its own range
+        # nothing lies outside its own range
+        return step * (x / step).round() if step else x
 
     lstm, x = network.lstm, torch.randn(6, 9, dtype=torch.float64)
     h = c = torch.zeros(4, dtype=torch.float64)
@@ -243,7 +245,8 @@ def test_warm_up_is_counted_in_training_passes_and_stored() -> None:
     small = quantised(network, spec).double().train()
     for _ in range(2):
         small(x)
-        small.eval()(x)  # does not count
+        # does not count
+        small.eval()(x)
         small.train()
     other = quantised(network, spec).double().train()
     other.load_state_dict(small.state_dict())

@@ -71,7 +71,8 @@ def test_gradient_scale() -> None:
     assert plain.limit.grad is not None
     assert scaled.limit.grad is not None
     ratio = scaled.limit.grad / plain.limit.grad
-    assert ratio.item() == pytest.approx(1 / math.sqrt(3 * 4))  # levels up to 3, 4 numbers
+    # levels up to 3, 4 numbers
+    assert ratio.item() == pytest.approx(1 / math.sqrt(3 * 4))
     torch.testing.assert_close(scaled(weight), plain(weight))
 
 
@@ -140,10 +141,12 @@ def test_ranges_are_observed_bypassed_and_then_stand() -> None:
         assert not quantiser.ready
         x = torch.tensor(extremes)
         assert quantiser(x[:1]) is not None
-        torch.testing.assert_close(quantiser(x), x, rtol=0, atol=0)  # not rounded meanwhile
+        # not rounded meanwhile
+        torch.testing.assert_close(quantiser(x), x, rtol=0, atol=0)
         quantiser.end_pass()
         assert int(quantiser.passes) == number + 1
-        if number == 0:  # no memory of a start
+        # no memory of a start
+        if number == 0:
             assert (quantiser.low.item(), quantiser.high.item()) == (-1.0, 4.0)
     # Weights 1/4 : 1/2 : 1 of the three passes, together 1.
     assert quantiser.low.item() == pytest.approx((-1 / 4 - 3 / 2 - 2) / 1.75)
@@ -185,7 +188,8 @@ def test_runtime_ranges_belong_to_each_frame() -> None:
     by_frame, together = RuntimeQuantiser(3)(x), RuntimeQuantiser(3, None)(x)
     step = 0.31 / 7
     torch.testing.assert_close(by_frame[0], torch.tensor([2 * step, 5 * step, 7 * step]))
-    assert together[0].tolist() == [0.0, 0.0, 0.0]  # lost in a step of 30 / 7
+    # lost in a step of 30 / 7
+    assert together[0].tolist() == [0.0, 0.0, 0.0]
 
 
 def test_silence_stays_silence() -> None:

@@ -52,7 +52,8 @@ def test_files_are_joined_at_16_khz(bank: data.Bank) -> None:
     assert lengths.tolist() == [2 * 16000, 3 * 16000, 4 * 16000]
     assert bank.speech.shape == (9 * 16000,)
     rms = np.sqrt(np.mean((bank.speech / 32768.0) ** 2))
-    assert rms == pytest.approx(0.05, rel=0.1)  # the resampled file has lost its upper half octave
+    # the resampled file has lost its upper half octave
+    assert rms == pytest.approx(0.05, rel=0.1)
     assert bank.response(9, 1).shape == (2, 2, 2048)
 
 
@@ -77,7 +78,8 @@ def test_a_killed_build_goes_on_to_the_same_bytes(
     drawn.clear()
     monkeypatch.setattr(data, "draw_responses", lambda s, k: drawn.append(k) or toy_responses(s, k))
     build([folders[0]], [folders[1]], out, SMALL)
-    assert drawn == [8, 9]  # the first shard was done
+    # the first shard was done
+    assert drawn == [8, 9]
     assert {p.name: p.read_bytes() for p in out.iterdir()} == whole
 
 
@@ -155,13 +157,15 @@ def test_rooms_are_seeded_and_put_the_noise_on_the_right() -> None:
     responses = draw_responses(SMALL, 3)
     np.testing.assert_array_equal(responses, draw_responses(SMALL, 3))
     assert responses.shape == (4, 2, 2, 2048)
-    energy = (responses**2).sum(axis=(2, 3))  # (source, ear)
+    # (source, ear)
+    energy = (responses**2).sum(axis=(2, 3))
     talker_db, right_db = (
         10 * np.log10(energy[0, 1] / energy[0, 0]),
         10 * np.log10(energy[2, 1] / energy[2, 0]),
     )
     assert abs(talker_db) < 2
-    assert right_db > 1  # head shadow at 90 degrees, less what the room fills in
+    # head shadow at 90 degrees, less what the room fills in
+    assert right_db > 1
 
 
 @pytest.mark.slow
@@ -240,7 +244,8 @@ def test_frames_are_those_of_the_front_end() -> None:
     waveform = np.random.default_rng(0).standard_normal((2, 12 * HOP))
     ours = analyse(
         torch.tensor(waveform)
-    ).numpy()  # frame n begins with hop n, and ends with hop n + 1
+        # frame n begins with hop n, and ends with hop n + 1
+    ).numpy()
     theirs = stft.analyse(waveform, stft.FrontEndSpec())[..., 1:12]
     np.testing.assert_allclose(ours, theirs, atol=1e-10)
 

@@ -71,7 +71,8 @@ def test_tango_by_hand_one_ear_at_a_time(name: FilterName) -> None:
     nets, mics = networks(), microphones()
     first, z = {}, {}
     for ear in (0, 1):
-        x = mics[:, ear, 0].abs().transpose(-1, -2)[:, None]  # (batch, 1, frame, bin)
+        # (batch, 1, frame, bin)
+        x = mics[:, ear, 0].abs().transpose(-1, -2)[:, None]
         first[ear] = nets["sn_dnn"](x).transpose(-1, -2)
         z[ear] = enhance(mics[:, ear], first[ear], name=name)
     flow = run("tango", nets, mics, filter_name=name)

@@ -67,13 +67,15 @@ def test_power_iterations_find_the_gevd_filter_of_the_nodes() -> None:
     left = (values[..., -2] / values[..., -1]) ** 16
     assert left.min() < 1e-9
     assert left.max() > 1e-4
-    assert (error < 3 * left + 1e-6).all()  # R_n is loaded with 1e-6 of its trace
+    # R_n is loaded with 1e-6 of its trace
+    assert (error < 3 * left + 1e-6).all()
 
 
 @pytest.mark.parametrize("name", ["sdw_mwf", "gevd"])
 def test_silence_and_extreme_masks_have_finite_gradients(name: FilterName) -> None:
     channels, mask = signals()
-    channels[:, :, 0] = 0  # a bin where nothing is
+    # a bin where nothing is
+    channels[:, :, 0] = 0
     mask[:, 1], mask[:, 2] = 0.0, 1.0
     mask.requires_grad_()
     output = enhance(channels.to(torch.complex64), mask.float(), name=name)

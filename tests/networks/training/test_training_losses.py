@@ -13,7 +13,8 @@ from hasim.networks.training.losses import (
 
 
 def ears(left: list[complex], right: list[complex]) -> torch.Tensor:
-    return torch.tensor([[left, right]])[..., None, :]  # (batch 1, ear, bin 1, frame)
+    # (batch 1, ear, bin 1, frame)
+    return torch.tensor([[left, right]])[..., None, :]
 
 
 def test_mask_loss_is_the_mean_over_the_ears_of_the_mean_squared_error() -> None:
@@ -29,7 +30,8 @@ def test_stft_loss_weighs_magnitude_against_real_and_imaginary_parts() -> None:
     # left:  |5 - 1|^2 = 16, re 3^2 = 9, im 3^2 = 9;  right: |2 - 2|^2 = 0, re 2^2 = 4, im 2^2 = 4
     left, right = 0.7 * 16 + 0.3 * (9 + 9), 0.7 * 0 + 0.3 * (4 + 4)
     assert stft_loss(enhanced, clean, beta=0.3).item() == pytest.approx((left + right) / 2)
-    assert stft_loss(enhanced, clean, beta=0.0).item() == pytest.approx(8)  # magnitudes alone
+    # magnitudes alone
+    assert stft_loss(enhanced, clean, beta=0.0).item() == pytest.approx(8)
 
 
 def test_weighted_sums() -> None:

@@ -75,13 +75,15 @@ def test_it_starts_from_the_float_weights_and_keeps_them_beside(runs: Path) -> N
     stored = load_weights(runs / "float" / "mn_dnn.safetensors").state_dict()
     trainer.train_batch(0)
     for name, value in stored.items():
-        assert torch.equal(trainer.teacher["mn_dnn"].state_dict()[name], value)  # does not learn
+        # does not learn
+        assert torch.equal(trainer.teacher["mn_dnn"].state_dict()[name], value)
     batch = trainer.mixers["task"].batch(np.random.default_rng(0), 2)
     fresh = trainer_of(runs)
     (mask,), (float_mask,) = (
         f.masks.values() for f in (fresh.flow(batch), fresh._flow(fresh.teacher, batch))
     )
-    assert 0 < (mask - float_mask).abs().max() < 0.02  # weights round from the first batch on
+    # weights round from the first batch on
+    assert 0 < (mask - float_mask).abs().max() < 0.02
 
 
 @pytest.mark.parametrize("quantisation", [W8A8, QuantisationSpec(activations=32)], ids=str)
@@ -110,7 +112,8 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_ranges(
     real = Trainer.epoch
 
     def dies(self: Trainer, on_batch: object) -> dict[str, object]:
-        if self.epochs_done == 1:  # two of three batches of the warm-up are over
+        # two of three batches of the warm-up are over
+        if self.epochs_done == 1:
             self.train_batch(0)
             raise KeyboardInterrupt
         return real(self, on_batch)  # type: ignore[arg-type]
@@ -132,7 +135,8 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_ranges(
 
 def test_only_networks_that_round_are_kept_and_nodes_use_them(runs: Path) -> None:
     log = run(runs, "run")
-    assert not log[0]["improved"]  # still observing after its two batches
+    # still observing after its two batches
+    assert not log[0]["improved"]
     assert log[1]["improved"]
     assert log[0]["teacher"] == log[2]["teacher"]
     assert log[0]["teacher"].keys() == {"mask", "stft", "task", "gevd_gain_db"}
@@ -219,12 +223,14 @@ def test_learning_mends_a_network_in_two_bits(runs: Path) -> None:
     )
     batch = trainer.mixers["mask"].batch(np.random.default_rng(5), 8)
     own = batch.mics[:, :, 0]
-    small(trainer).observe(features(own, other_ear(own)))  # post-training, calibrated on a batch
+    # post-training, calibrated on a batch
+    small(trainer).observe(features(own, other_ear(own)))
     start = trainer.validate()["mask"]
     trainer.epoch(lambda *_: None)
     end, floor = trainer.validate()["mask"], trainer.teacher_validation["mask"]
     assert floor < start
-    assert end < start - 0.5 * (start - floor)  # at least half of what rounding cost comes back
+    # at least half of what rounding cost comes back
+    assert end < start - 0.5 * (start - floor)
 
 
 def test_a_teacher_may_be_of_another_kind_but_not_rounded(runs: Path) -> None:

@@ -17,8 +17,10 @@ from hasim.networks.variants import VARIANTS
 
 BEGUN = {"mn_tango_first", "mn_tango_mask", "local_first", "local_mask"}
 """What other recipes begin with."""
-OTHERS = {"local", "demo"} | BEGUN  # one ear's network, a trial
-ROUNDED = {  # recipe -> the recipe that it starts from, bits of weights and activations
+# one ear's network, a trial
+OTHERS = {"local", "demo"} | BEGUN
+# recipe -> the recipe that it starts from, bits of weights and activations
+ROUNDED = {
     "tango_w8": ("tango", 8, 32),
     "tango_w8a8": ("tango", 8, 8),
     "mn_tango_w8a8": ("mn_tango", 8, 8),

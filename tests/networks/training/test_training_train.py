@@ -144,7 +144,8 @@ def test_the_learning_rate_rises_and_falls_in_each_stage(folder: Path) -> None:
     stages = (rates[:200], 2e-3), (rates[200:], 5e-4)
     for stage, largest in stages:
         assert stage[0] == pytest.approx(largest / 50, rel=1e-3)
-        assert max(stage) == pytest.approx(largest, rel=0.15)  # of a stage of only 200 batches
+        # of a stage of only 200 batches
+        assert max(stage) == pytest.approx(largest, rel=0.15)
         assert stage[-1] == pytest.approx(0.02 * largest, rel=0.02)
         assert stage.index(max(stage)) in range(40, 60)
 
@@ -210,12 +211,14 @@ def test_the_gain_through_the_gevd_filter(folder: Path) -> None:
 def test_another_recipe_in_the_same_folder_is_refused(folder: Path) -> None:
     said = io.StringIO()
     train.train(TINY.model_copy(update={"epochs": 1}), folder, folder / "run", progress=said)
-    assert re.fullmatch(r"epoch   1 validation  mask [\d.]+ .* \*\n", said.getvalue())  # no screen
+    # no screen
+    assert re.fullmatch(r"epoch   1 validation  mask [\d.]+ .* \*\n", said.getvalue())
     with pytest.raises(ValueError, match="holds a run of another recipe"):
         train.train(TINY.model_copy(update={"seed": 1}), folder, folder / "run", progress=None)
     log = (folder / "run" / "log.jsonl").read_text()
     train.train(TINY.model_copy(update={"epochs": 1}), folder, folder / "run", progress=None)
-    assert (folder / "run" / "log.jsonl").read_text() == log  # done, nothing to do
+    # done, nothing to do
+    assert (folder / "run" / "log.jsonl").read_text() == log
 
 
 def test_a_bank_is_loaded_from_its_folder(tmp_path: Path) -> None:
