@@ -51,7 +51,7 @@ def sensitivity(
     (network,) = bit_width.read_networks([pretrained.file(model)])
     scenes = evaluation_scenes.chosen(n, duration_s, speech, noise)
     with usage_errors(), count_bar(quiet) as progress:
-        rows = bit_width.sensitivity(
+        rows = bit_width.drop_sensitivity(
             network, scenes, bits=bits, others=others, stoi=stoi, progress=progress
         )
     if out is not None:
@@ -100,7 +100,7 @@ def dynamic(
     networks = bit_width.read_networks(pretrained.files(model))
     scenes = evaluation_scenes.chosen(n, duration_s, speech, noise)
     with count_bar(quiet) as progress:
-        rows = bit_width.dynamic(networks, scenes, progress=progress)
+        rows = bit_width.compare_dynamic(networks, scenes, progress=progress)
     if as_json:
         print_json({"model": str(model), "scenes": n, "rows": rows})
     else:

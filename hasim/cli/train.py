@@ -41,7 +41,7 @@ def build(
             speech,
             noise,
             out,
-            sets.BankSpec(scenes=scenes, seed=seed),
+            sets.TrainingSetSpec(scenes=scenes, seed=seed),
             workers(jobs),
             progress,
         )

@@ -1,4 +1,4 @@
-"""What the mask networks cost per frame and in memory, in closed form and without torch.
+"""Cost of the mask networks per frame and in memory, in closed form and without torch.
 
 A network is a tuple of `Part`s. A multiply-accumulate (MAC) is one use of a weight in a
 matrix-vector product; biases, activations and normalisation are not counted. That is the accounting
@@ -46,27 +46,27 @@ HIDDEN, LAYERS, HEAD = 128, 3, 256
 
 @dataclass(frozen=True)
 class Part:
-    """A layer of a network in numbers: what it multiplies, stores and remembers."""
+    """One layer of a network in numbers: multiplications, storage, state."""
 
     name: str
-    # per frame
+    # Per frame.
     macs: int
-    # trained, in matrix-vector products
+    # Trained, in matrix-vector products.
     weights: int = 0
     biases: int = 0
-    # gains and offsets of LayerNorm
+    # Gains and offsets of LayerNorm.
     norm: int = 0
-    # fixed ERB weights
+    # Fixed ERB weights.
     erb: int = 0
-    # output channels of the trained weight matrices
+    # Output channels of the trained weight matrices.
     rows: int = 0
-    # of trained weights, each with a range of its own at least
+    # Matrices of trained weights; each has at least one range.
     matrices: int = 0
-    # intermediate results that the static scheme rounds
+    # Intermediate results that the static scheme rounds.
     points: int = 0
-    # values of LSTM h kept from frame to frame
+    # Values of LSTM h kept from frame to frame.
     hidden: int = 0
-    # values of LSTM c kept from frame to frame
+    # Values of LSTM c kept from frame to frame.
     cell: int = 0
 
 
@@ -151,13 +151,13 @@ def parameters(parts: Iterable[Part], rule: InclusionRule = "trainable") -> int:
 
 
 def stored_bytes(parts: Iterable[Part], precision: PrecisionSpec = FLOATING) -> dict[str, int]:
-    """What lies in the device's memory for good, itemised, in bytes.
+    """Constants in the device's memory, itemised, in bytes.
 
     In floating point every value has 4 bytes. Otherwise weights are packed at their number of bits,
     with two fp32 range values per output channel (or matrix), as the paper's counts imply; biases,
     LayerNorm and the ERB matrices stay fp32. Static ranges of activations are two fp32 values per
-    rounded intermediate result. No item is ever "the model in MB": the paper's figures mix 2^20
-    and 10^6 bytes.
+    rounded intermediate result. All in bytes, as the paper's MB are 2^20 in some figures and 10^6
+    in others.
     """
     parts = tuple(parts)
     bits: dict[str, int] = {part.name: precision.weights for part in parts}
@@ -178,7 +178,7 @@ def stored_bytes(parts: Iterable[Part], precision: PrecisionSpec = FLOATING) -> 
 
 
 def state_bytes(parts: Iterable[Part], precision: PrecisionSpec = FLOATING) -> dict[str, int]:
-    """What a network carries from frame to frame, in bytes: LSTM hidden values and cells."""
+    """State that a network carries from frame to frame, in bytes: LSTM hidden values and cells."""
     parts = tuple(parts)
     return {
         "lstm_h": _bytes(sum(part.hidden for part in parts), precision.hidden_bits),
@@ -198,7 +198,7 @@ _PRECISIONS = (
     PrecisionSpec(),
     PrecisionSpec(weights=4, activations=4),
 )
-"""One for each rate of MACs."""
+"""One per rate of MACs that a device may have."""
 
 
 def table(
@@ -206,8 +206,8 @@ def table(
 ) -> list[dict[str, Any]]:
     """One row per variant: name, MACs per frame, second and part, parameters, bytes.
 
-    `bytes` are those at every rate of MACs, `at_precision` those at the one given (by default 8
-    bits), what is stored and what is carried from frame to frame.
+    `bytes` are the stored ones at fp32, int16, int8 and int4, `at_precision` the stored ones and
+    the state at `precision` (8 bits by default).
     """
     precision = precision or PrecisionSpec()
     rows = []
@@ -252,10 +252,8 @@ def _lstm(inputs: int, hidden: int, layers: int, groups: int) -> Part:
     """LSTM layers with two bias vectors each, cut into groups that do not see one another."""
     sizes = [inputs] + [hidden] * (layers - 1)
     weights = sum(4 * hidden * (size + hidden) // groups for size in sizes)
-    gates = (
-        layers * 2 * 4 * hidden
-        # rows of the input and of the recurrent weights; a bias for each
-    )
+    # Rows of the input and of the recurrent weights; a bias for each.
+    gates = layers * 2 * 4 * hidden
     return Part(
         "lstm",
         macs=weights,

@@ -1,8 +1,8 @@
 """Normalisation of features by their level over the last seconds, causal and frame by frame.
 
-LayerNorm takes every frame to the same mean and spread over its bins, and with them goes the
-difference between speech and pause. Here mean and spread are averages over the past, forgotten
-with a time constant, so a frame keeps its level relative to what was heard before. Features are
+LayerNorm brings every frame to the same mean and variance over its bins, which removes the level
+difference between speech and pause. Here mean and variance are averages over past frames with
+exponential forgetting, so a frame keeps its level relative to the frames before it. Features are
 (batch, frame, bin), sums (batch, 3): of weights, means and mean squares.
 """
 
@@ -13,9 +13,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-# frames whose averages are one matrix product
+# Frames whose averages are computed at once.
 BLOCK_FRAMES = 64
-# as in LayerNorm
+# As in LayerNorm.
 EPSILON = 1e-5
 
 
@@ -40,14 +40,14 @@ class LevelNorm(nn.Module):
         if sums is None:
             sums = torch.zeros_like(frames[:, 0])
         number = torch.arange(BLOCK_FRAMES, device=x.device, dtype=x.dtype)
-        # of a frame when another comes
+        # Age of the frame in the column at the time of the frame in the row.
         age = number[:, None] - number
         kernel = torch.where(age >= 0, self.keep ** age.clamp_min(0), 0.0)
         fading = self.keep ** (number + 1)
         averaged = []
         for block in frames.split(BLOCK_FRAMES, dim=1):
             n = block.shape[1]
-            # a sum, not a product of matrices: reduced precision is good enough for networks only
+            # A sum, not a matrix product, which may run in reduced precision.
             past = (kernel[:n, :n, None] * block[:, None]).sum(2)
             averaged.append(past + fading[:n, None] * sums[:, None])
             sums = averaged[-1][:, -1]
@@ -60,8 +60,8 @@ class LevelNorm(nn.Module):
 
     @torch.no_grad()
     def standardise(self, y: Tensor) -> None:
-        """Choose gains and offsets that standardise each bin of `y`, outputs with the present
-        ones at 1 and 0."""
+        """Set gains and offsets so that each bin of the outputs `y` (batch, frame, bin), made with
+        gains 1 and offsets 0, gets mean 0 and deviation 1."""
         assert self.weight is not None
         assert self.bias is not None
         self.weight.copy_(1 / y.std((0, 1)).clamp_min(1e-3))

@@ -1,4 +1,4 @@
-"""Trained networks as the nodes call them: numpy spectra in, numpy masks out."""
+"""Trained networks as nodes call them: numpy spectra in, numpy masks out."""
 
 from __future__ import annotations
 
@@ -27,14 +27,12 @@ if TYPE_CHECKING:
 def networks(
     path: Path, *, groups: int, bins: int, precision: PrecisionSpec = FLOATING
 ) -> dict[Role, StoredNetwork]:
-    """The networks of a weights file, or of all weights files of a folder, by their role.
+    """Networks of a weights file, or of all weights files of a folder, by role.
 
-    Networks stored in floating point are quantised as `precision` says; those stored quantised
-    must have been for just that precision.
-
-    Roles are "sn_dnn" and "mn_dnn" (also for the compact one). What a scenario says about its
-    networks must be true of them: `groups` of the multi-node network (0: not compact), and `bins`
-    of the front end. InputError where it is not, and for files that are not weights.
+    Networks stored in floating point are quantised as `precision` says; those stored quantised must
+    have been trained for exactly that precision. `groups` (0: not compact) must be that of the
+    multi-node network and `bins` that of all; InputError where they are not, and for files that are
+    not weights.
     """
     found: dict[Role, StoredNetwork] = {}
     for name, (file, network) in by_role(pretrained.files(path)).items():
@@ -50,8 +48,8 @@ def networks(
 
 
 def by_role(files: Iterable[Path]) -> dict[Role, tuple[Path, StoredNetwork]]:
-    """File and network of every role, as stored; InputError for files that are not weights, and for
-    a role twice."""
+    """File and network of each role, as stored; InputError for files that are not weights, and for
+    two networks of one role."""
     found: dict[Role, tuple[Path, StoredNetwork]] = {}
     for file in files:
         network = read(file)
@@ -62,13 +60,13 @@ def by_role(files: Iterable[Path]) -> dict[Role, tuple[Path, StoredNetwork]]:
 
 
 def read(file: Path) -> StoredNetwork:
-    """The network of a file, as stored; InputError for one that is not weights, or is damaged."""
+    """The network of a file, as stored; InputError for a file that is damaged or not weights."""
     with _damaged(file):
         return load(file)
 
 
 def stored_precision(path: Path) -> PrecisionSpec:
-    """What the networks of a file or folder were trained for: floating point, or so many bits.
+    """Precision that the networks of a file or folder were trained for.
 
     InputError for files that are not weights, and for networks of different precisions.
     """
@@ -85,16 +83,16 @@ def stored_precision(path: Path) -> PrecisionSpec:
 
 @contextmanager
 def _damaged(file: Path) -> Iterator[None]:
-    """Whatever goes wrong with a file is the file's fault."""
+    """Turns every error of reading a file into an InputError that names it."""
     try:
         yield
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        said = str(error) if type(error) is ValueError else f"{file}: damaged ({error!r})"
-        raise InputError(said) from error
+        message = str(error) if type(error) is ValueError else f"{file}: damaged ({error!r})"
+        raise InputError(message) from error
 
 
 def _at(precision: PrecisionSpec, network: StoredNetwork, file: Path) -> StoredNetwork:
-    """The network in this precision; InputError where it was trained for another."""
+    """The network at this precision; InputError where it was trained for another one."""
     if isinstance(network, QuantisedNetwork):
         for name in PrecisionSpec.model_fields:
             asked, has = getattr(precision, name), getattr(network.quantisation, name)
@@ -116,10 +114,9 @@ def estimator(
 ) -> MaskEstimator:
     """Masks of trained networks.
 
-    Magnitudes of another `front_end` than the one of the training are scaled to what its window
-    would have given. `stepped` and `restarted` (ear, frame) are as in `masks_in_steps`. Static
-    ranges that a quantised network does not have yet are those of its first call. InputError, from
-    the estimator, for a network not given.
+    Magnitudes of another window than that of the training are scaled to its energy. `stepped` and
+    `restarted` (ear, frame) are as in `masks_in_steps`. Static ranges that a quantised network
+    lacks are found on its first call. InputError, from the estimator, for a network not given.
     """
     import torch
 

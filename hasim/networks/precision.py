@@ -1,4 +1,4 @@
-"""How many bits each number of a mask network has, and how its range is found. No torch here."""
+"""Number formats of mask networks: bits, and how ranges are found. No torch here."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hasim.config.spec import Spec
 from hasim.simulation.program import Precision
 
 Bits = Literal[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 32]
-"""2 to 16 as integers; 32 is floating point, nothing is rounded."""
+"""2 to 16: integers; 32: floating point, nothing is rounded."""
 
 
 def known_bits(name: str, number: int) -> Bits:
-    """The number, if it is one of `Bits`; ValueError with its name where it is not."""
+    """`number` as `Bits`; ValueError with `name` for any other number."""
     for bits in get_args(Bits):
         if bits == number:
             return cast(Bits, bits)
@@ -39,24 +39,24 @@ LstmPoint = Literal[
 LSTM_POINTS: tuple[LstmPoint, ...] = get_args(LstmPoint)
 
 POINTS = ("input", "features", *LSTM_POINTS, "dense", "mask")
-"""All points: magnitudes, what enters the first LSTM layer, LSTM, between dense layers, masks."""
+"""All points: input magnitudes, input of the first LSTM layer, LSTM, dense layers, masks."""
 
 DYNAMIC_POINTS = ("input", "features", "hidden", "dense", "mask")
-"""Those of the dynamic scheme, which rounds what enters matrix products: an LSTM layer's input,
+"""Points of the dynamic scheme, which rounds the inputs of matrix products: an LSTM layer's input,
 its own last output, a dense layer's input."""
 
 MIX_BITS = 8
-"""The channel mix is two numbers per network: with fewer bits it would save a byte and lose the
-balance of the ears."""
+"""Least bits of the channel mix. It is two numbers per network: fewer bits would save one byte and
+lose the balance of the ears."""
 
 
 class PrecisionSpec(Spec):
-    """Number formats of the networks: what they cost and, with trained masks, what they do."""
+    """Number formats of the networks: their cost and, with trained masks, their rounding."""
 
     weights: Bits = 8
     """Bits of a weight; 32 is floating point."""
     activations: Bits = 8
-    """Bits of what layers hand on (static), or of what enters a matrix product (dynamic); 32 is
+    """Bits of layer outputs (static), or of the inputs of matrix products (dynamic); 32 is
     floating point."""
     io: Bits = 16
     """Bits of the networks' input magnitudes and masks; without effect while `activations` is
@@ -65,11 +65,11 @@ class PrecisionSpec(Spec):
     """Bits of the LSTM cell state, and of its product with the forget gate, in the static scheme;
     null: as `activations`."""
     scheme: Literal["dynamic", "static"] = "dynamic"
-    """Ranges of activations: found anew in every frame, tensors between layers in floating point;
-    or fixed beforehand, with every intermediate result rounded. Static ranges are those of the
-    weights file, or of the scene itself in floating point where the file has none."""
+    """Ranges of activations. `dynamic`: found in every frame, with tensors between layers in
+    floating point. `static`: fixed beforehand, with every intermediate result rounded; ranges are
+    those of the weights file, or of the scene itself in floating point where the file has none."""
     ranges: Literal["channel", "tensor"] = "channel"
-    """A range for every output channel of a weight matrix, or one for the whole matrix."""
+    """One range per output channel of a weight matrix, or one for the whole matrix."""
 
     @model_validator(mode="after")
     def _a_cell_needs_the_static_scheme(self) -> Self:
@@ -82,7 +82,7 @@ class PrecisionSpec(Spec):
 
     @property
     def name(self) -> Precision:
-        """The rate at which MACs run: the narrowest that holds weights and activations."""
+        """Precision of the MACs: the narrowest that holds weights and activations."""
         widest = max(self.weights, self.activations)
         names: tuple[tuple[int, Precision], ...] = ((4, "int4"), (8, "int8"), (16, "int16"))
         return next((name for bits, name in names if widest <= bits), "fp32")
@@ -115,25 +115,25 @@ FLOATING = PrecisionSpec(weights=32, activations=32)
 
 
 class QuantisationSpec(PrecisionSpec):
-    """Everything that decides how a network is quantised, also in training."""
+    """How a network is quantised, in training as well."""
 
     scheme: Literal["dynamic", "static"] = "static"
     bits: dict[str, Bits] = Field(default_factory=dict)
-    """Exceptions, by the name of a weight matrix ("lstm.weight_hh_l0"), of a point ("cell"), or of
-    a point in one layer ("layer_0.cell"); 32 switches rounding off."""
+    """Other bits for a weight matrix ("lstm.weight_hh_l0"), a point ("cell"), or a point in one
+    layer ("layer_0.cell"), by name; 32 switches rounding off."""
     zero_point: Literal["integer", "float"] = "integer"
-    """Whether zero is exactly a level of the activations, or the smallest value is (FQSS)."""
+    """Which value is exactly a level of the activations: zero, or the smallest one (FQSS)."""
     warm_up_steps: int = Field(50, ge=0)
     """Training passes in which ranges are observed and activations are not rounded."""
     momentum: float = Field(0.9, ge=0, lt=1)
-    """How much of the old range stays when one more pass is observed."""
+    """Weight of the old range when one more pass is observed."""
     learn_ranges: bool = True
-    """Whether ranges of weights and, after the warm-up, of activations have gradients."""
+    """Train the ranges of weights and, after the warm-up, of activations."""
     gradient_scale: bool = False
     """Scale the gradients of ranges by 1 / sqrt(levels * numbers) as in LSQ."""
     runtime_span: Literal["frame", "call"] = "frame"
-    """Dynamic ranges of each frame of each sequence, as a device has them; or of all frames and
-    sequences of a product, as PyTorch has them. With "call", steps differ from whole sequences."""
+    """Dynamic ranges over one frame of one sequence, as on a device; or over all frames and
+    sequences of a matrix product, as in PyTorch. With "call", steps differ from whole sequences."""
 
     def of_weights(self, name: str) -> int:
         """Bits of a weight matrix."""

@@ -22,8 +22,10 @@ ShippedName = Annotated[str, StringConstraints(pattern=rf"^{PREFIX}[a-z0-9_]+$")
 
 
 def folder(algorithm: str, groups: int, name: ShippedName | None = None) -> Path:
-    """Where the networks called `name` are, or those of an algorithm in floating point; whether
-    the folder exists is for `missing` to say."""
+    """Folder of the networks called `name`, or of an algorithm's networks in floating point.
+
+    The folder may not exist; `missing` says so.
+    """
     if name is not None:
         return FOLDER / name.removeprefix(PREFIX)
     known = f"{algorithm}_g{groups}" if groups else algorithm
@@ -31,10 +33,10 @@ def folder(algorithm: str, groups: int, name: ShippedName | None = None) -> Path
 
 
 def files(place: Path) -> list[Path]:
-    """Weights files: the file itself, or all of a folder, or of `hasim:NAME`, which may be followed
-    by a file in it (`hasim:tango/sn_dnn.safetensors`).
+    """Weights files at `place`: a file, a folder, `hasim:NAME`, or a file in it
+    (`hasim:tango/sn_dnn.safetensors`).
 
-    InputError for a folder without, and for a name that does not come with hasim.
+    InputError for a folder without weights, and for a name that does not come with hasim.
     """
     name = str(place).removeprefix(PREFIX)
     if name != str(place):
@@ -50,16 +52,16 @@ def files(place: Path) -> list[Path]:
 
 
 def file(place: Path) -> Path:
-    """The only one of `files`; InputError as there, and where there are more."""
+    """The one weights file at `place`; InputError as in `files`, and where there are several."""
     found = files(place)
     if len(found) > 1:
         there = " or ".join(f"{place}/{path.name}" for path in found)
-        raise InputError(f"{place}: holds {len(found)} networks; say {there}")
+        raise InputError(f"{place}: holds {len(found)} networks; name {there}")
     return found[0]
 
 
 def names() -> list[str]:
-    """What comes with hasim."""
+    """Names of all weights that come with hasim."""
     return sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
 
 
@@ -70,7 +72,7 @@ def missing(
     rate_hz: int = SAMPLE_RATE_HZ,
     name: ShippedName | None = None,
 ) -> str | None:
-    """Why no shipped network serves here, or None: it does."""
+    """Why no shipped network can be used with these settings; None where one can."""
     if not folder(algorithm, groups, name).is_dir():
         what = name or (f"{algorithm} with groups: {groups}" if groups else algorithm)
         there = ", ".join(names())

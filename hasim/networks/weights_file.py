@@ -1,12 +1,11 @@
-"""Weights on disk: a safetensors file whose header says which network they belong to.
+"""Weights on disk: a safetensors file whose header describes the network.
 
 The header's metadata holds one JSON block, `hasim`: format version, the network's Spec (whose
-`kind` names the architecture), how it is quantised (null where it is not), and a card (recipe,
-data, seed, scores: whatever the trainer wrote). A quantised network is stored in floating point
-with its ranges; loaded, it rounds as it did. `pack` makes the small files that come with hasim: the
-matrices of a floating-point network as float16, those of a quantised one as the numbers of their
-levels, int8; loaded, they are float32 again.
-Every mistake in a file is a ValueError that names the file.
+`kind` names the architecture), how it is quantised (null where it is not), and a card (free JSON
+from the trainer: recipe, data, seed, scores). A quantised network is stored in floating point with
+its ranges and rounds as before when loaded. `pack` makes the small files that come with hasim:
+matrices of a floating-point network as float16, those of a quantised one as levels in int8; loaded,
+they are float32 again. Every mistake in a file is a ValueError that names the file.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from hasim.config.files import write_whole
 from hasim.networks.compact_mn_dnn import CompactMnDnn, CompactMnDnnSpec
 from hasim.networks.contract import Role
 from hasim.networks.mn_dnn import MnDnn, MnDnnSpec
-from hasim.networks.precision import PrecisionSpec, QuantisationSpec
+from hasim.networks.precision import FLOATING, PrecisionSpec, QuantisationSpec
 from hasim.networks.quantization.network import QuantisedNetwork, quantised
 from hasim.networks.sn_dnn import SnDnn, SnDnnSpec
 
@@ -32,14 +31,14 @@ StoredNetwork = FloatNetwork | QuantisedNetwork
 
 
 def build(spec: NetworkSpec) -> FloatNetwork:
-    """The network of a Spec, freshly initialised from torch's global generator."""
+    """An untrained network, initialised from torch's global generator."""
     if isinstance(spec, SnDnnSpec):
         return SnDnn(spec)
     return MnDnn(spec) if isinstance(spec, MnDnnSpec) else CompactMnDnn(spec)
 
 
 def save(network: StoredNetwork, path: Path, card: dict[str, Any] | None = None) -> None:
-    """Write a network as float32, atomically; `card` is free JSON about the weights' origin."""
+    """Write a network as float32, whole or not at all; `card` is free JSON about its origin."""
     block = {
         "format_version": FORMAT_VERSION,
         "network": network.spec.model_dump(mode="json"),
@@ -57,10 +56,10 @@ def save(network: StoredNetwork, path: Path, card: dict[str, Any] | None = None)
 
 
 def pack(source: Path, target: Path) -> None:
-    """Write the network of one file to another in little space, with its card.
+    """Copy the network of a file, with its card, into a smaller file.
 
-    Half the size or less, a quarter where weights have 8 bits or fewer. ValueError as in `load`,
-    and where float16 cannot hold a weight.
+    About half the size, a quarter where weights have 8 bits or fewer. ValueError as in `load`, and
+    where float16 cannot hold a weight.
     """
     network = load(source)
     tensors = {name: value.float().contiguous() for name, value in network.state_dict().items()}
@@ -79,8 +78,8 @@ def pack(source: Path, target: Path) -> None:
 def load(path: Path) -> StoredNetwork:
     """The network stored in a file, in evaluation mode, on the CPU.
 
-    ValueError where the file is not there, not one of ours, of another format version, or where
-    names, shapes or values do not fit the architecture it names.
+    ValueError where the file is missing, not one of hasim's, or of another format version, and
+    where names, shapes or values do not fit the architecture it names.
     """
     from safetensors.torch import load_file
 
@@ -99,15 +98,15 @@ def load(path: Path) -> StoredNetwork:
         rounded = isinstance(network, QuantisedNetwork) and name in network.weight_grids()
         known = (torch.float32, torch.int8) if rounded else (torch.float32, torch.float16)
         if value.shape != expected[name].shape or value.dtype not in known:
-            told = " or ".join(str(dtype).removeprefix("torch.") for dtype in known)
+            types = " or ".join(str(dtype).removeprefix("torch.") for dtype in known)
             raise ValueError(
-                f"{path}: tensor {name} must be {told} {tuple(expected[name].shape)} "
+                f"{path}: tensor {name} must be {types} {tuple(expected[name].shape)} "
                 f"(got {str(value.dtype).removeprefix('torch.')} {tuple(value.shape)})"
             )
         if value.dtype == torch.int8:
             levels[name] = value
     _check_finite(path, tensors)
-    # takes any type to float32
+    # Converts any type to float32.
     network.load_state_dict(tensors)
     if isinstance(network, QuantisedNetwork) and levels:
         state, grids = network.state_dict(), network.weight_grids()
@@ -118,12 +117,12 @@ def load(path: Path) -> StoredNetwork:
 
 
 def role(network: StoredNetwork) -> Role:
-    """What a network is in an algorithm: "sn_dnn", or "mn_dnn" (also the compact one)."""
+    """Role of a network in an algorithm: "sn_dnn", or "mn_dnn" (also the compact one)."""
     return "sn_dnn" if isinstance(network.spec, SnDnnSpec) else "mn_dnn"
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """What the trainer wrote about the weights; ValueError as in `load`."""
+    """The trainer's card of a file; ValueError as in `load`."""
     return dict(_block(path)["card"])
 
 
@@ -134,10 +133,10 @@ def read_groups(path: Path) -> int:
 
 def read_precision(path: Path) -> PrecisionSpec:
     """The number formats a file was made for; ValueError as in `load`."""
-    told = _block(path).get("quantisation")
-    if told is None:
-        return PrecisionSpec(weights=32, activations=32)
-    whole = _quantisation(path, told)
+    values = _block(path).get("quantisation")
+    if values is None:
+        return FLOATING
+    whole = _quantisation(path, values)
     return PrecisionSpec(**{name: getattr(whole, name) for name in PrecisionSpec.model_fields})
 
 
@@ -180,11 +179,11 @@ def _spec(path: Path, block: dict[str, Any]) -> NetworkSpec:
         raise ValueError(f"{path}: {kind}.{where}: {first['msg']}") from None
 
 
-def _quantisation(path: Path, told: dict[str, Any]) -> QuantisationSpec:
+def _quantisation(path: Path, values: dict[str, Any]) -> QuantisationSpec:
     from pydantic import ValidationError
 
     try:
-        return QuantisationSpec.model_validate(told)
+        return QuantisationSpec.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(key) for key in first["loc"])

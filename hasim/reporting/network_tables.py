@@ -10,7 +10,7 @@ from hasim.metrics.catalogue import UNITS
 
 
 def quantised(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Head and lines for the rows of `bit_width.sensitivity` and `bit_width.dynamic`.
+    """Head and lines for the rows of `bit_width.drop_sensitivity` and `bit_width.compare_dynamic`.
 
     A cell has the signal before the filter in its first line and the one after it in its second;
     losses of scores come with half their 95 % interval.

@@ -29,8 +29,8 @@ from hasim.studies.statistics import interval
 if TYPE_CHECKING:
     from hasim.networks.contract import Role
     from hasim.networks.precision import QuantisationSpec
+    from hasim.networks.quantization.greedy_bits import BitAllocation
     from hasim.networks.quantization.network import QuantisedNetwork
-    from hasim.networks.quantization.search import Found
     from hasim.networks.weights_file import FloatNetwork, StoredNetwork
 
 KIND_OF_ROLES = {("sn_dnn",): "local", ("mn_dnn",): "mn_tango", ("mn_dnn", "sn_dnn"): "tango"}
@@ -53,7 +53,7 @@ def read_networks(files: Sequence[Path]) -> list[FloatNetwork]:
     return found
 
 
-def sensitivity(
+def drop_sensitivity(
     network: FloatNetwork,
     scenes: Sequence[Scenario],
     *,
@@ -62,30 +62,30 @@ def sensitivity(
     stoi: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> list[dict[str, Any]]:
-    """A row for every part of the network that `drops` names, with `bits` bits while all other
-    parts have `others`.
+    """A row for every part of the network that `drop_choices` names, with `bits` bits while all
+    other parts have `others`.
 
     Rows hold `what`, `bits` and the numbers of `Bench.compare`. ValueError for impossible bits.
     """
-    from hasim.networks.quantization.sensitivity import drops
+    from hasim.networks.quantization.choices import drop_choices
 
     bench = Bench([network], scenes, stoi=stoi)
-    rows = _compared(bench, drops(network, bits, others), progress)
+    rows = _compared(bench, drop_choices(network, bits, others), progress)
     return [{"bits": bits, **row} for row in rows]
 
 
-def dynamic(
+def compare_dynamic(
     networks: Sequence[FloatNetwork],
     scenes: Sequence[Scenario],
     *,
     progress: Progress = lambda done, total: None,
 ) -> list[dict[str, Any]]:
-    """A row for every one of `sensitivity.dynamic_choices`: what post-training quantisation as in
+    """A row for every one of `dynamic_choices`: what post-training quantisation as in
     PyTorch costs, and how much of that each of its choices.
 
     Rows hold `what` and the numbers of `Bench.compare`.
     """
-    from hasim.networks.quantization.sensitivity import dynamic_choices
+    from hasim.networks.quantization.choices import dynamic_choices
 
     return _compared(Bench(networks, scenes), dynamic_choices(), progress)
 
@@ -107,14 +107,14 @@ def search_bits(
     max_bytes: int | None = None,
     max_loss_db: float | None = None,
     progress: Progress = lambda done, total: None,
-) -> tuple[Found, QuantisedNetwork]:
+) -> tuple[BitAllocation, QuantisedNetwork]:
     """Bits for each weight matrix, by the SI-SDR lost after the filter, and the network with them.
 
     Activations stay in floating point; the limit of bytes is for all that is stored of the network.
     """
     from hasim.networks.precision import QuantisationSpec
+    from hasim.networks.quantization.greedy_bits import greedy_bits
     from hasim.networks.quantization.network import quantised
-    from hasim.networks.quantization.search import greedy
 
     def variant(bits: Mapping[str, int]) -> QuantisationSpec:
         return QuantisationSpec(weights=8, activations=32, scheme="dynamic", bits=dict(bits))
@@ -125,7 +125,7 @@ def search_bits(
     # Two numbers, always with 8 bits.
     mix = sizes.pop("mix.weight", 0)
     bench = Bench([network], scenes)
-    found = greedy(
+    found = greedy_bits(
         sizes,
         lambda bits: bench.compare(variant(bits))["si_sdr_loss_after_db"],
         other_bytes=mix + _other_bytes(network),

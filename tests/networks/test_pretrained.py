@@ -108,7 +108,7 @@ def test_files_of_a_place(tmp_path: Path) -> None:
     assert [file.name for file in both] == ["mn_dnn.safetensors", "sn_dnn.safetensors"]
     assert pretrained.file(Path("hasim:tango/sn_dnn.safetensors")) == both[1]
     with pytest.raises(
-        InputError, match=r"holds 2 networks; say hasim:tango/mn_dnn.safetensors or"
+        InputError, match=r"holds 2 networks; name hasim:tango/mn_dnn.safetensors or"
     ):
         pretrained.file(Path("hasim:tango"))
     with pytest.raises(InputError, match=r"hasim:tongo: does not come with hasim \(there are inv"):

@@ -16,8 +16,8 @@ from hasim.networks import pretrained
 from hasim.networks.compact_mn_dnn import CompactMnDnn, CompactMnDnnSpec
 from hasim.networks.mn_dnn import MnDnn
 from hasim.networks.precision import LSTM_POINTS, QuantisationSpec
+from hasim.networks.quantization.choices import drop_choices, dynamic_choices
 from hasim.networks.quantization.network import QuantisedNetwork, quantised
-from hasim.networks.quantization.sensitivity import drops, dynamic_choices
 from hasim.networks.sn_dnn import SnDnn
 from hasim.networks.weights_file import load, save
 from hasim.reporting import figure, network_figures, network_tables
@@ -62,7 +62,7 @@ def test_fewer_bits_more_error_also_in_the_single_node_network() -> None:
 
 
 def test_everything_that_can_be_dropped_is_dropped_alone() -> None:
-    variants = drops(network(), 3)
+    variants = drop_choices(network(), 3)
     points = ["input", "features", *LSTM_POINTS, "mask"]
     matrices = ["mix.weight", *(f"layers.{i}.weight_{k}" for i in (0, 1) for k in ("ih", "hh"))]
     together = ["all weights", "all activations", "everything"]
@@ -73,10 +73,10 @@ def test_everything_that_can_be_dropped_is_dropped_alone() -> None:
         narrow = [q.bits for q in whole.points().values()]
         narrow += [bits for _, bits in whole.weight_bits().values() if bits < 32]
         assert set(narrow) <= {3}
-    assert "dense" in drops(SnDnn(), 3)
-    assert drops(MnDnn(), 4, others=8)["cell"].of_point("hidden") == 8
+    assert "dense" in drop_choices(SnDnn(), 3)
+    assert drop_choices(MnDnn(), 4, others=8)["cell"].of_point("hidden") == 8
     with pytest.raises(ValueError, match=r"bits: must be 2 to 16, or 32 \(got 1\)"):
-        drops(network(), 1)
+        drop_choices(network(), 1)
 
 
 def run(*words: object) -> tuple[int, str, str]:
@@ -91,7 +91,7 @@ def test_sensitivity_on_the_command_line(tmp_path: Path) -> None:
     code, said, wrong = run(*words, "--out", tmp_path / "out", "--json")
     assert code == 0, wrong
     rows = json.loads(said)["rows"]
-    assert [row["what"] for row in rows] == list(drops(network(), 4))
+    assert [row["what"] for row in rows] == list(drop_choices(network(), 4))
     assert json.loads((tmp_path / "out" / "sensitivity.json").read_text()) == rows
     picture = (tmp_path / "out" / "sensitivity.png").read_bytes()
     assert picture == figure.png_bytes(network_figures.sensitivity(rows))

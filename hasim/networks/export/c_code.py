@@ -1,6 +1,6 @@
-"""An integer network as C99: its numbers, plain code that steps it, and golden vectors.
+"""An integer network as C99: its numbers, code that steps it, and golden vectors.
 
-The code is the same for all networks and lies in `c/`; sizes and numbers are written here.
+The code is the same for all networks and is in `c/`; sizes and numbers are written here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CODE = ("network.h", "network.c", "layout.h", "main.c")
 
 
 def c_files(network: IntegerNetwork, features: ndarray) -> dict[str, str]:
-    """Text by file name; golden vectors are what the network makes of features (frame, feature)."""
+    """Text by file name; golden vectors are the masks of the features (frame, feature)."""
     folder = resources.files("hasim.networks.export") / "c"
     files = {name: (folder / name).read_text(encoding="utf-8") for name in CODE}
     return files | {
@@ -177,7 +177,7 @@ def _golden(network: IntegerNetwork, features: ndarray) -> str:
         ("int16_t", "golden_cell[HASIM_LAYERS][HASIM_WIDTH]", cell[:, 0]),
     )
     parts = [
-        "/* Features of so many frames, the masks that they must give, and the last state. */",
+        "/* Features of GOLDEN_FRAMES frames, their masks, and the last state. */",
         "",
         "#ifndef HASIM_GOLDEN_H",
         "#define HASIM_GOLDEN_H",
@@ -194,7 +194,7 @@ def _golden(network: IntegerNetwork, features: ndarray) -> str:
 
 
 def _array(kind: str, name: str, values: ndarray, static: bool = True) -> str:
-    """A flat array; the order of its numbers is that of the Python array."""
+    """A flat array in the order of the Python array."""
     flat = values.ravel()
     head = f"{'static ' if static else ''}const {kind} {name}[{flat.size}]"
     return f"{head} = {{\n    {_wrapped(flat)}\n}};\n"
@@ -219,7 +219,7 @@ def _readme(network: IntegerNetwork, frames: int) -> str:
     gcc -std=c99 -Wall -Wextra -Werror -O2 network.c parameters.c main.c -o check
     ./check
 
-`check` steps {frames} frames of `golden.h` and says how many numbers differ: none may.
+`check` steps {frames} frames of `golden.h` and prints how many numbers differ: none may.
 
 - `network.h`: `hasim_start` begins anew, `hasim_step` makes the mask of one frame.
 - `parameters.h`, `parameters.c`: sizes, weights, biases, multipliers and shifts, tables.

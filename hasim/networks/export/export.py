@@ -21,26 +21,26 @@ from hasim.networks.sn_dnn import SnDnn
 from hasim.networks.weights_file import FloatNetwork, StoredNetwork
 
 Format = Literal["c", "npz", "onnx"]
-# of sound
+# Frames of sound in the golden vectors.
 GOLDEN_FRAMES = 28
 
 
 def export(path: Path, format: Format, out: Path, weights: int | None = None) -> list[Path]:
-    """Write a network into a folder; the files that were written.
+    """Write a network into a folder; returns the files written.
 
     `path` is a weights file, a folder with one, or `hasim:NAME`.
 
-    Formats "c" and "npz" are in integers: a network stored quantised as it is, one in floating
-    point with weights of so many bits (8 where not said), activations of 8, features, cell state
-    and masks of 16, and ranges from the bundled recordings. Format "onnx" is the float network.
-    InputError for files that are not weights, or whose network has no such form, or for `weights`
-    where they are not free.
+    Formats "c" and "npz" are in integers. A network that is stored quantised is exported as it is;
+    one in floating point is quantised to `weights` bits (8 by default), activations of 8 bits,
+    features, cell state and masks of 16, with ranges from the bundled recordings. Format "onnx" is
+    the float network. InputError for files that are not weights, for a network without such a form,
+    and for `weights` where the bits are given by the file or by the format.
     """
     path = pretrained.file(path)
     network = read(path)
     if weights is not None and (format == "onnx" or isinstance(network, QuantisedNetwork)):
-        said = "an ONNX network is" if format == "onnx" else f"{path} is stored quantised: they are"
-        raise InputError(f"--weights: must not be given, {said} as in the file")
+        why = "an ONNX network is" if format == "onnx" else f"{path} is stored quantised: they are"
+        raise InputError(f"--weights: must not be given, {why} as in the file")
     if format == "onnx":
         if isinstance(network, QuantisedNetwork):
             raise InputError(f"{path}: stored quantised; ONNX is for networks in floating point")
@@ -52,7 +52,7 @@ def export(path: Path, format: Format, out: Path, weights: int | None = None) ->
 
 
 def integer_spec(weights: int = 8) -> QuantisationSpec:
-    """How networks in floating point are quantised for devices."""
+    """Quantisation of a network in floating point for devices."""
     return QuantisationSpec(
         weights=cast(Bits, weights),
         activations=8,
@@ -82,12 +82,12 @@ def _integers(stem: str, network: StoredNetwork, format: Format, weights: int) -
     return {name: text.encode() for name, text in c_code.c_files(whole, golden).items()}
 
 
-def _golden(grid: Levels, heard: ndarray) -> ndarray:
-    """Features (frame, feature) of sound, and of what makes points clip: the ends of the range."""
-    extremes = np.full((4, heard.shape[1]), grid.lowest, dtype=np.int16)
+def _golden(grid: Levels, sound: ndarray) -> ndarray:
+    """Features (frame, feature) of sound, and the ends of the range, which make points clip."""
+    extremes = np.full((4, sound.shape[1]), grid.lowest, dtype=np.int16)
     extremes[1:, ::2] = grid.highest
     extremes[2, 1::2] = grid.highest
-    return np.concatenate([heard, extremes])
+    return np.concatenate([sound, extremes])
 
 
 def _onnx(network: FloatNetwork) -> bytes:

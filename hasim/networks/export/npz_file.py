@@ -79,7 +79,7 @@ def _built(kind: Any, name: str, found: dict[str, ndarray]) -> Any:
     def below(key: object) -> str:
         return f"{name}.{key}" if name else str(key)
 
-    # something, or None
+    # A type or None.
     if get_origin(kind) is UnionType:
         there = any(key == name or key.startswith(f"{name}.") for key in found)
         return _built(get_args(kind)[0], name, found) if there else None

@@ -2,8 +2,8 @@
 
 Inputs: `magnitude` (batch, channel, bin) and the state before, `h` and `c` (layer, batch, width)
 and `sums` of LevelNorm (batch, 3), all zero in the beginning; outputs: `mask` (batch, bin) and the
-state after, under the same names with `_after`. All float32. Written node by node, as the networks
-are.
+state after, under the same names with `_after`. All float32. Written node by node, in the order of
+the networks' code.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def onnx_bytes(network: SnDnn | MnDnn | CompactMnDnn) -> bytes:
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )
-    told = json.dumps(network.spec.model_dump(mode="json"), sort_keys=True)
-    helper.set_model_props(model, {"hasim": told})
+    spec = json.dumps(network.spec.model_dump(mode="json"), sort_keys=True)
+    helper.set_model_props(model, {"hasim": spec})
     checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString(deterministic=True)
     return content

@@ -1,7 +1,7 @@
-"""Shelf: networks in few bits: quantisers, fake-quantised networks, searches, integers, exports.
+"""Mask networks with few bits: simulated in floating point, and in integers.
 
-`precision` says in how many bits and imports no torch, so a scenario can hold it. `quantisers` hold
-one grid each, `network` puts them into a mask network. All of these round in floating point;
-numbers lie on the grid that integers would. `integer` has the integers themselves, in numpy,
-`to_integer` makes it of a network that rounds, `export` writes files for other programs.
+`quantisers` round to a grid, `network` puts them into a mask network (fake quantisation: floating
+point numbers on an integer grid). `integer` is the network in integers, in numpy; `to_integer`
+converts. `choices` and `greedy_bits` are for studies of bits. The Specs are in
+`networks.precision`, which imports no torch.
 """

@@ -1,6 +1,6 @@
-"""Sound to find ranges on where no other is at hand: the bundled talkers in the bundled noises.
+"""Magnitudes to find activation ranges on: the bundled talkers in the bundled noises.
 
-Magnitudes are (scene, channel, frame, bin), as networks take them.
+Arrays are (scene, channel, frame, bin), as the networks' input.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ NOISES: tuple[sources.Recording, ...] = (
     "noise_rain",
     "noise_river",
 )
-# of the talkers
+# Of the talkers.
 LEVELS_DBFS = (-45.0, -35.0, -30.0, -40.0)
-# at the first ear
+# At the own ear of the even scenes.
 SNRS_DB = (-5.0, 0.0, 5.0, 10.0)
-# the noise is louder at the other ear
+# The noise is louder at the other ear.
 NOISE_ELSEWHERE_DB = 6.0
 SECONDS = 4
 
 
 def demo_magnitudes(channels: int, bins: int) -> ndarray:
-    """Every talker in a noise of its own, at both ears: 8 scenes of 4 s, float32.
+    """Each of four talkers in a noise, seen from both ears: 8 scenes of 4 s, float32.
 
-    Channel 0 is the own ear, channel 1 (of two) the other one; a difference of levels is all that
-    tells ears apart. Scaled as if the window had the energy of 512 samples of Hann.
+    Channel 0 is the own ear, channel 1 (of two) the other one; the ears differ in the noise level
+    alone. Scaled to the window energy of the training.
     """
     front_end = stft.FrontEndSpec(window=2 * (bins - 1), hop=bins - 1)
     rng = np.random.default_rng(0)

@@ -6,9 +6,9 @@ s with m / 2^s next to M:
 
     floor((x m + 2^(s - 1)) / 2^s)
 
-in 64 bits, so halves go up. All functions take arrays of any shape and are exact: no floating
-point takes part but in making multipliers and tables, and there only operations that IEEE 754 or
-the decimal arithmetic of Python's standard library fix to the last bit.
+in 64 bits, so halves go up. All functions take arrays of any shape and are exact. Floating point
+is used to make multipliers and tables alone, and only in operations that IEEE 754 or the decimal
+arithmetic of Python's standard library define to the last bit.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import numpy as np
 from numpy import ndarray
 
 MULTIPLIER_BITS = 31
-# fractional bits of what enters the last sigmoid
+# Fractional bits of the input of the last sigmoid.
 LOGIT_BITS = 16
-# the last sigmoid's knots are 1/32 apart
+# The distance of the last sigmoid's knots is 1/32.
 KNOT_BITS = 5
-# what `sigmoid` gives for 1
+# What `sigmoid` returns for 1.
 SIGMOID_TOP = 65535 << LOGIT_BITS - KNOT_BITS
-# beyond, a 16-bit sigmoid is 0 or 1
+# Beyond, a 16-bit sigmoid is 0 or 1.
 SIGMOID_RANGE = 16
 
 
@@ -59,7 +59,7 @@ class Levels:
         return levels.astype(np.int64) - self.zero
 
     def numbers(self, levels: ndarray) -> ndarray:
-        """What the levels stand for, in floating point."""
+        """Values of the levels, in floating point."""
         return self.step * self.away(levels)
 
 
@@ -89,7 +89,7 @@ def shifted(x: ndarray, shift: ndarray | int) -> ndarray:
 
 
 def scale(*factors: float | ndarray) -> Scale:
-    """Multiplier and shift for a product of positive numbers, by as many bits as fit.
+    """Multiplier and shift for a product of positive factors, with as many bits as fit.
 
     ValueError for factors from 2^31 on, whose results would not be integers of 32 bits.
     """
@@ -105,7 +105,7 @@ def scale(*factors: float | ndarray) -> Scale:
     _, exponent = np.frexp(real)
     shift = np.clip(MULTIPLIER_BITS - exponent, 0, 62)
     multiplier = np.rint(np.ldexp(real, shift)).astype(np.int64)
-    # rounded up to 2^31
+    # Rounded up to 2^31.
     over = multiplier >= 2**MULTIPLIER_BITS
     multiplier, shift = (
         np.where(over, multiplier >> 1, multiplier),
@@ -136,7 +136,7 @@ def table(function: Callable[[Decimal], Decimal], entering: Levels, leaving: Lev
         context.prec = 40
         for level in range(entering.lowest, entering.highest + 1):
             moved = function(step * (level - entering.zero)) / to
-            # halves to even, as the quantiser
+            # Halves to even, as in the quantiser.
             found.append(int(moved.to_integral_value()))
     return leaving.clip(np.array(found)).astype(np.int8)
 

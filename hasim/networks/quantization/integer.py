@@ -1,15 +1,14 @@
 """A mask network in integers alone: int8 weights and activations, int32 sums, int16 cell state.
 
-It begins where features enter the first LSTM layer, as levels of that point's grid (int16), and
-ends with masks (uint16; the top level is 1). Features are (batch, frame, feature), masks (batch,
-frame, bin). What stands before (compression, mix, GELU, LevelNorm, ERB analysis) stays in floating
-point.
+Input: the features of the first LSTM layer as levels of that point's grid (int16), (batch, frame,
+feature). Output: masks (uint16; the top level is 1), (batch, frame, bin). The stages before
+(compression, mix, GELU, LevelNorm, ERB analysis) stay in floating point.
 
-Results are the same to the last bit on every machine, in every batch, step by step or at once:
-nothing is rounded but by the integer rules of `fixed_point`. Matrix products run in float64, which
-is exact here: every product and every sum of some of them is an integer below 2^31 (checked when a
-network is made), and float64 holds all integers up to 2^53, so neither the order of a sum nor a
-fused multiplication can change it.
+Results are the same to the last bit on every machine, in every batch, step by step or at once: all
+rounding follows the integer rules of `fixed_point`. Matrix products run in float64, which is exact
+here: every product and every partial sum is an integer below 2^31 (checked when a network is made),
+and float64 holds all integers up to 2^53, so neither the order of a sum nor a fused multiplication
+can change it.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from numpy import ndarray
 
 from hasim.networks.quantization.fixed_point import Levels, Scale, shifted, sigmoid
 
-# fractional bits of a weight of the inverse ERB bank
+# Fractional bits of a weight of the inverse ERB bank.
 BANK_BITS = 14
-# what enters the last sigmoid: up to 2048 in steps of 2^-16
+# Input of the last sigmoid: up to 2048 in steps of 2^-16.
 LOGITS = Levels(28, 0, 2.0**-16)
 
 # h int8, c int16: (layer, batch, width)
@@ -38,7 +37,7 @@ class IntegerNetwork:
     network: dict[str, Any]
     features: Levels
     layers: tuple[LstmLayer, ...]
-    # int16 (width,): which output of a layer the next one hears where
+    # int16 (width,): the output of a layer that is each input of the next one
     order: ndarray | None
     # a dense layer before the last
     head: Matrix | None
@@ -57,7 +56,7 @@ class IntegerNetwork:
     def __call__(self, features: ndarray, state: State | None = None) -> tuple[ndarray, State]:
         """Masks uint16 (batch, frame, bin) of features (batch, frame, feature), and the state.
 
-        ValueError for features that are no levels of their grid.
+        ValueError for features that are not levels of their grid.
         """
         low, high = self.features.lowest, self.features.highest
         if features.dtype.kind not in "iu" or features.ndim != 3:
@@ -101,7 +100,7 @@ class IntegerNetwork:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Weights, what their sums of products are rescaled by, and the levels they become."""
+    """Weights, the scale of their sums of products, and the levels of the result."""
 
     # int8 (group, output, input)
     weights: ndarray
@@ -125,7 +124,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Sum:
-    """Two numbers of steps, each with its multiplier, become levels; they are rounded once."""
+    """Levels of a sum of two numbers of steps, each with its multiplier, rounded once."""
 
     # int32 (2,)
     multipliers: ndarray
@@ -140,7 +139,7 @@ class Sum:
 
 @dataclass(frozen=True)
 class Product:
-    """The product of two numbers of steps becomes a level."""
+    """Levels of a product of two numbers of steps."""
 
     scale: Scale
     levels: Levels
@@ -174,8 +173,8 @@ class LstmLayer:
     def __call__(
         self, x: ndarray, before: tuple[ndarray, ndarray] | None
     ) -> tuple[ndarray, ndarray, ndarray]:
-        """Outputs (batch, frame, width), last h and c (batch, width). Inside, the group is in
-        front: (group, batch, ...)."""
+        """Outputs (batch, frame, width), last h and c (batch, width). Inside, arrays are (group,
+        batch, ...)."""
         batch, frames, _ = x.shape
         groups, size = len(self.input.weights), self.recurrent.weights.shape[-1]
         own = self.input.levels.away(self.input.all(x))

@@ -1,9 +1,9 @@
-"""A mask network with fewer bits: the float network's own arithmetic, rounded on the way.
+"""Fake quantisation of a mask network: its own arithmetic in floating point, with rounding.
 
-The layers with weight matrices (LSTM, grouped LSTM, dense, channel mix) are replaced by forms that
-round their weights and, where asked, every intermediate result; all else (compression, GELU,
-normalisation, ERB) stays as the network has it, in floating point. Shapes are the network's:
-magnitudes (batch, channel, frame, bin), masks (batch, frame, bin).
+Layers with weight matrices (LSTM, grouped LSTM, dense, channel mix) are replaced by layers that
+round their weights and, as the scheme says, intermediate results. Compression, GELU, normalisation
+and ERB stay in floating point. Magnitudes are (batch, channel, frame, bin), masks (batch, frame,
+bin).
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from hasim.networks.sn_dnn import SnDnn, SnDnnSpec
 def quantised(
     network: SnDnn | MnDnn | CompactMnDnn, quantisation: QuantisationSpec
 ) -> QuantisedNetwork:
-    """A copy of a float network that rounds as `quantisation` says; ranges still to be found.
+    """A copy of a float network that rounds as `quantisation` says.
 
-    Weight ranges are those of the weights, ranges found at run time need nothing; static ones of
-    activations are observed during the first training passes, or by `QuantisedNetwork.observe`.
-    ValueError for exceptions (`quantisation.bits`) that name nothing of this network.
+    Weight ranges come from the weights. Static ranges of activations are still to be found, in the
+    first training passes or by `QuantisedNetwork.observe`; dynamic ones are found in every frame.
+    ValueError where `quantisation.bits` names nothing of this network.
     """
     return QuantisedNetwork(network, quantisation)
 
 
 class QuantisedNetwork(nn.Module):
-    """Same interface as the float network; parameters are its own and the ranges."""
+    """Called as the float network; its parameters are that network's and the ranges."""
 
     def __init__(
         self, network: SnDnn | MnDnn | CompactMnDnn, quantisation: QuantisationSpec
@@ -58,7 +58,7 @@ class QuantisedNetwork(nn.Module):
         self.layers = _replace(self.network, quantisation)
         self._check_names()
         input_bits, mask_bits = (quantisation.of_point(name) for name in ("input", "mask"))
-        # Every channel of every frame has its own exponent, as a fixed-point FFT leaves them.
+        # Each channel of each frame has its own exponent, as after a fixed-point FFT.
         self.input = RuntimeQuantiser(input_bits) if input_bits < 32 else None
         self.mask = FixedQuantiser(mask_bits) if mask_bits < 32 else None
         self.train(network.training)
@@ -77,7 +77,7 @@ class QuantisedNetwork(nn.Module):
 
     @torch.no_grad()
     def observe(self, magnitude: Tensor) -> None:
-        """Find all static ranges on a batch, in floating point activations, and settle on them."""
+        """Set all static ranges to those of a batch, with activations in floating point."""
         training = self.training
         self.train()
         for quantiser in self._observers():
@@ -90,12 +90,11 @@ class QuantisedNetwork(nn.Module):
 
     @property
     def ready(self) -> bool:
-        """All ranges have been found. Before, activations without a range are not rounded."""
+        """All ranges are known. Activations without a range are not rounded."""
         return all(quantiser.ready for quantiser in self._observers())
 
     def weight_bits(self) -> dict[str, tuple[int, int]]:
-        """Every weight matrix by its name in the float network: how many numbers, of how many
-        bits."""
+        """Number of weights and bits of each weight matrix, by its name in the float network."""
         found = {}
         for name, layer in self.layers.items():
             for own, weight in layer.matrices():
@@ -104,7 +103,7 @@ class QuantisedNetwork(nn.Module):
         return found
 
     def weight_grids(self) -> dict[str, Grid]:
-        """The levels of every rounded weight matrix, by its name in `state_dict`."""
+        """Grid of each rounded weight matrix, by its name in `state_dict`."""
         return {
             f"network.{name}.{own}": grid
             for name, layer in self.layers.items()
@@ -112,11 +111,11 @@ class QuantisedNetwork(nn.Module):
         }
 
     def points(self) -> dict[str, Quantiser]:
-        """The quantisers of activations by point, with the LSTM layer before it: "layer_0.cell"."""
+        """Quantisers of activations by point, with the LSTM layer in front: "layer_0.cell"."""
         return {name: q for layer in self.layers.values() for name, q in layer.points()}
 
     def _check_names(self) -> None:
-        """Exceptions must name something that this network rounds with this scheme."""
+        """Keys of `quantisation.bits` must name something that is rounded here."""
         points = DYNAMIC_POINTS if self.quantisation.scheme == "dynamic" else POINTS
         within = [point for point in points if point in ("features", *LSTM_POINTS)]
         layers = [
@@ -149,7 +148,7 @@ class QuantisedNetwork(nn.Module):
 
 
 class QuantisedLinear(nn.Module):
-    """A dense layer with rounded weights, its bias in the accumulator; what enters or leaves it is
+    """A dense layer with rounded weights and its bias in the accumulator; input or output are
     rounded as the scheme says."""
 
     def __init__(self, linear: nn.Linear, name: str, spec: QuantisationSpec, last: bool) -> None:
@@ -162,7 +161,8 @@ class QuantisedLinear(nn.Module):
         if bits < 32 and name != "mix":
             if spec.scheme == "dynamic":
                 self.entering = _runtime(bits, spec)
-            elif not last:  # the last one's sums go straight into the sigmoid
+            # The sums of the last layer go straight into the sigmoid.
+            elif not last:
                 self.leaving = _observer(bits, spec)
 
     @property
@@ -173,7 +173,7 @@ class QuantisedLinear(nn.Module):
 
     @property
     def bias(self) -> Tensor:
-        """In high precision."""
+        """(output,), not rounded."""
         return self.linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
@@ -199,10 +199,10 @@ class QuantisedLinear(nn.Module):
 
 
 class QuantisedLstm(nn.Module):
-    """LSTM layers, grouped or not, with rounded weights and, where asked, rounded everything.
+    """LSTM layers, grouped or not, with rounded weights and, by the scheme, rounded activations.
 
-    With weights alone the framework's own LSTM runs, with other weights. Otherwise frames are
-    walked through one by one; what does not depend on the frame before is done at once.
+    Where only weights are rounded, torch's LSTM runs with other weights. Otherwise frames are
+    computed one by one, except for the input products.
     """
 
     def __init__(
@@ -276,7 +276,7 @@ def _layer(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One LSTM layer of G groups: outputs (batch, frame, width), last h and c (batch, width).
 
-    Inside, the group stands in front: (group, batch, ...).
+    Inside, arrays are (group, batch, ...).
     """
     w_input, w_recurrent, b_input, b_recurrent = matrices
     groups, gates = len(w_input), w_input.shape[1]
@@ -297,7 +297,7 @@ def _layer(
         h = c = x.new_zeros(groups, batch, gates // 4)
     else:
         h, c = (s.unflatten(-1, (groups, -1)).transpose(0, 1) for s in before)
-    # What is the same for all frames is looked up once.
+    # The same for all frames, so looked up once.
     recurrent, gate_sum = at("recurrent_product", 4 * width), at("gate_sum", 4 * width)
     input_gate, forget_gate, cell_gate, output_gate = (
         at(f"{name}_gate") for name in ("input", "forget", "cell", "output")
@@ -322,11 +322,11 @@ def _layer(
 
 
 def _quantisers(layer: str, spec: QuantisationSpec, first: bool) -> nn.ModuleDict:
-    """Quantisers of a layer. A dynamic one rounds what enters the two products, a static one what
-    the layer before did not round, and every result."""
+    """Quantisers of a layer. The dynamic scheme rounds the inputs of the two products, the static
+    one every result, and the input of the first layer."""
     taps = nn.ModuleDict()
     if spec.scheme == "dynamic":
-        # What enters the recurrent product stands as (group, batch, hidden).
+        # The input of the recurrent product is (group, batch, hidden).
         for point, dims in (("features", (-1,)), ("hidden", (0, -1))):
             if (bits := spec.of_point(point, layer)) < 32:
                 taps[point] = _runtime(bits, spec, dims)
@@ -340,7 +340,7 @@ def _quantisers(layer: str, spec: QuantisationSpec, first: bool) -> nn.ModuleDic
 def _replace(
     network: nn.Module, spec: QuantisationSpec
 ) -> dict[str, QuantisedLstm | QuantisedLinear]:
-    """Put quantised layers in the place of those with weights; returns them by their names."""
+    """Replace the layers that have weights by quantised ones; returns these by name."""
     found: dict[str, QuantisedLstm | QuantisedLinear] = {}
     linears = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
     for name, layer in list(network.named_modules()):
@@ -387,5 +387,5 @@ def _runtime(bits: int, spec: QuantisationSpec, dims: tuple[int, ...] = (-1,)) -
 
 
 def _key(name: str) -> str:
-    """A name of a parameter as a module's name may be."""
+    """A parameter's name as a name that a module may have."""
     return name.replace(".", "_")

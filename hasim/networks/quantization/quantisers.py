@@ -1,10 +1,10 @@
-"""Rounding to a grid of few levels, and how the grid is found: from weights, observed, learnt, or
-at run time.
+"""Rounding to a grid of few levels, and where the grid comes from: weights, observation, training,
+or the values themselves at run time.
 
 A grid has a step, a zero and limits in steps: y = step (clip(round(x / step) + zero) - zero).
 Rounding is to the nearest level, ties to the even number of steps. Gradients go straight through
-rounding; a range learns from rounding errors inside and from clipping outside, as in LSQ (Esser et
-al. 2020). Shapes: anything; steps and zeros broadcast.
+rounding (straight-through estimator); the gradient of a range comes from rounding errors inside and
+from clipping outside, as in LSQ (Esser et al. 2020). Any shape; steps and zeros broadcast.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ Tap = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Grid:
-    """Levels, as tensors with gradients to the range that they come from."""
+    """Levels of a quantiser, as tensors with gradients to their range."""
 
     step: Tensor
     zero: Tensor
-    # in steps
+    # In steps.
     lowest: int
     highest: int
-    # the value of level 0 where zero itself is not a level
+    # Value of level 0, where zero itself is not a level.
     offset: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The nearest level's value."""
+        """Value of the nearest level."""
         if self.offset is None:
             return _rounded(x, self.step, self.zero, self.lowest, self.highest)
         moved = _rounded(x - self.offset, self.step, self.zero, self.lowest, self.highest)
@@ -40,7 +40,7 @@ class Grid:
 
     @torch.no_grad()
     def levels(self, x: Tensor) -> Tensor:
-        """The nearest level's number, int32."""
+        """Number of the nearest level, int32."""
         x = x if self.offset is None else x - self.offset
         level = torch.round(x / self.step) + self.zero
         return level.clamp(self.lowest, self.highest).to(torch.int32)
@@ -85,11 +85,11 @@ class WeightQuantiser(nn.Module):
 
 
 class ActivationQuantiser(nn.Module):
-    """Asymmetric, per tensor; its range is observed for some passes, then stands, or is learnt.
+    """Asymmetric, per tensor; its range is observed for some passes, then fixed or trained.
 
-    While it is observed nothing is rounded. In training a pass is everything between two
-    `end_pass`; its extremes enter an exponential average whose start is corrected, so that the
-    first pass alone gives its own extremes. `low` and `high` are parameters, the number of passes a
+    While it is observed nothing is rounded. In training a pass is all between two calls of
+    `end_pass`; its extremes enter an exponential average with bias correction, so that the first
+    pass alone gives its own extremes. `low` and `high` are parameters, the number of passes is a
     buffer.
     """
 
@@ -111,13 +111,13 @@ class ActivationQuantiser(nn.Module):
         self.low = nn.Parameter(torch.zeros(()), requires_grad=learn)
         self.high = nn.Parameter(torch.zeros(()), requires_grad=learn)
         self.register_buffer("passes", torch.zeros((), dtype=torch.int64))
-        # the same number where reading it does not wait for the device
+        # The same number, read without waiting for the device.
         self._passes = 0
         self._seen: tuple[Tensor, Tensor] | None = None
 
     @property
     def ready(self) -> bool:
-        """The range has been found; values are rounded."""
+        """The range is known; values are rounded."""
         return self._passes >= max(self.warm_up_steps, 1)
 
     def grid(self, numbers: int = 1) -> Grid:
@@ -137,7 +137,7 @@ class ActivationQuantiser(nn.Module):
         return Grid(step, exact + (exact.round() - exact).detach(), 0, top)
 
     def tap(self, numbers: int = 1) -> Tap:
-        """What to do with values of this pass: round, or observe and let through."""
+        """The operation on the values of this pass: round, or observe and pass on."""
         if self.ready:
             return self.grid(numbers)
         return self._watch if self.training else _through
@@ -148,7 +148,7 @@ class ActivationQuantiser(nn.Module):
 
     @torch.no_grad()
     def end_pass(self) -> None:
-        """Let what was seen since the last time count as one more pass."""
+        """Count the values seen since the last call as one more pass."""
         if self._seen is None:
             return
         self._passes += 1
@@ -160,7 +160,7 @@ class ActivationQuantiser(nn.Module):
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Take the range as found, without further passes. ValueError if nothing was observed."""
+        """Fix the range as it is, without further passes. ValueError if nothing was observed."""
         if not self._passes:
             raise ValueError("no pass has been observed: there is no range to settle on")
         self._passes = max(self._passes, self.warm_up_steps)
@@ -181,7 +181,7 @@ class ActivationQuantiser(nn.Module):
 class RuntimeQuantiser(nn.Module):
     """Asymmetric with an integer zero point; the range is that of the values themselves.
 
-    It always contains zero. `dims` share a range (None: all do).
+    It always contains zero. The values along `dims` share a range (None: all values).
     """
 
     def __init__(self, bits: int, dims: tuple[int, ...] | None = (-1,)) -> None:
@@ -227,7 +227,7 @@ Quantiser = ActivationQuantiser | RuntimeQuantiser
 
 
 def tap(quantiser: Quantiser | None, numbers: int = 1) -> Tap:
-    """What to do with the values at a point of this pass; nothing where it is switched off."""
+    """The operation on the values at a point in this pass; the identity where it is off."""
     return _through if quantiser is None else quantiser.tap(numbers)
 
 
@@ -251,11 +251,11 @@ class _Round(torch.autograd.Function):
         inside = clipped == level
         to_x = gradient * inside
         to_step = to_zero = None
-        # inside: the rounding error; outside: the limit's number
+        # Inside: the rounding error; outside: the number of the limit.
         if ctx.needs_input_grad[1]:
             moved = clipped - zero - exact * inside
             to_step = (gradient * moved).sum_to_size(step.shape)
-        # inside, rounding takes back what the zero adds
+        # Inside, rounding cancels what the zero adds.
         if ctx.needs_input_grad[2]:
             to_zero = ((to_x - gradient) * step).sum_to_size(zero.shape)
         return to_x, to_step, to_zero, None, None
@@ -272,7 +272,7 @@ def _with_gradient(x: Tensor, scale: float) -> Tensor:
 
 
 def _tiny(x: Tensor) -> float:
-    """A step for ranges of width zero; small enough to change nothing else."""
+    """Smallest step, for ranges of width zero; too small to change others."""
     return 1e-30 if x.dtype != torch.float16 else 1e-7
 
 

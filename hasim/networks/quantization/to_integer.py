@@ -1,9 +1,9 @@
-"""From a network that rounds in floating point to the same network in integers.
+"""Conversion of a fake-quantised network into the same network in integers.
 
-Made of a static scheme with integer zero points whose ranges are known, calibrated or trained.
-Weights are the quantiser's own levels, activations the points' levels minus 2^(bits - 1). Biases
-are rounded to the steps of the sums. Every other step of the two networks is the same, but for
-halves (to even there, up here) and the last bits of floating point there.
+It needs the static scheme with integer zero points and known ranges. Weights are the quantiser's
+own levels, activations the points' levels minus 2^(bits - 1). Biases are rounded to the steps of
+the sums. The two networks differ in halves (to even in floating point, up in integers) and in the
+last bits of floating point alone.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ NARROW = ("gate_sum", "input_gate", "forget_gate", "cell_gate", "output_gate", "
 def integer(small: QuantisedNetwork) -> IntegerNetwork:
     """The network in integers.
 
-    ValueError where it is not static with integer zero points, has no ranges yet, has a weight or
-    a point of too many bits, or where sums would not fit 32 bits.
+    ValueError where the network is not static with integer zero points, has no ranges yet, has a
+    weight or a point of too many bits, or where sums would not fit 32 bits.
     """
     _check(small)
     network = small.network
@@ -99,8 +99,8 @@ def integer(small: QuantisedNetwork) -> IntegerNetwork:
 def features(
     small: QuantisedNetwork, magnitude: Tensor, sums: Tensor | None = None
 ) -> tuple[ndarray, Tensor]:
-    """The front, in floating point: levels int16 (batch, frame, feature) of magnitudes (batch,
-    channel, frame, bin), and the sums of LevelNorm for the next call."""
+    """Levels int16 (batch, frame, feature) of magnitudes (batch, channel, frame, bin), computed in
+    floating point, and the sums of LevelNorm for the next call."""
     given = magnitude if small.input is None else small.input(magnitude)
     x, sums = small.network.features(given, sums)
     quantiser = cast(ActivationQuantiser, small.points()["layer_0.features"])
@@ -163,7 +163,7 @@ def _matrix(
         levels.append(grid.levels(weight).numpy().astype(np.int64))
         steps.append(np.broadcast_to(grid.step.double().numpy().reshape(-1), len(weight)))
     matrix, step = np.stack(levels), np.stack(steps)
-    # Rows of zeros have no step of their own: any will do for their bias.
+    # Rows of zeros have no step of their own; any step serves for their bias.
     step = np.where(matrix.any(-1), step, leaving.step / entering.step * 2.0**-15)
     bias = np.stack([value.double().numpy() for value in biases])
     whole = np.rint(bias / (step * entering.step)) - entering.zero * matrix.sum(-1)
@@ -260,7 +260,7 @@ def _order(small: QuantisedNetwork) -> ndarray | None:
 
 
 def _bank(small: QuantisedNetwork) -> ErbBank | None:
-    """Every bin's lower band and that band's share, from the float bank's columns."""
+    """Lower band of every bin and that band's share, from the columns of the float bank."""
     if small.spec.kind != "compact_mn_dnn":
         return None
     # (band, high bin)

@@ -1,1 +1,1 @@
-"""How the mask networks are trained: data, dataflows with a differentiable filter, losses, loop."""
+"""Training of the mask networks: data, dataflows with a differentiable filter, losses, loop."""

@@ -33,7 +33,7 @@ NOISE_AZIMUTHS_DEG = (-45.0, -90.0, None)
 """Means, of one noise each; None: anywhere on the right."""
 
 
-class BankSpec(Spec):
+class TrainingSetSpec(Spec):
     """What the rooms of a training set look like. Pairs are ranges, drawn from uniformly."""
 
     scenes: int = Field(400, ge=2)
@@ -53,10 +53,10 @@ class BankSpec(Spec):
 
 
 @dataclass(frozen=True)
-class Bank:
+class TrainingSet:
     """A training set in memory. Recordings are stretches `start, stop` of one long signal."""
 
-    spec: BankSpec
+    spec: TrainingSetSpec
     speech: ndarray
     """int16 (sample,)"""
     noise: ndarray
@@ -78,7 +78,7 @@ def build(
     speech: Iterable[Path],
     noise: Iterable[Path],
     out: Path,
-    spec: BankSpec | None = None,
+    spec: TrainingSetSpec | None = None,
     processes: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
@@ -91,7 +91,7 @@ def build(
         LimitError: a recording of more than 2**28 samples.
         ValueError: `out` holds another set, or there is no audio.
     """
-    spec = spec or BankSpec()
+    spec = spec or TrainingSetSpec()
     out.mkdir(parents=True, exist_ok=True)
     manifest: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
@@ -128,7 +128,7 @@ def build(
             progress(done, shards)
 
 
-def load(folder: Path) -> Bank:
+def load(folder: Path) -> TrainingSet:
     """The training set of a folder; signals stay on disk until they are read.
 
     ValueError where it is not one or is not complete.
@@ -142,7 +142,7 @@ def load(folder: Path) -> Bank:
             f"{path}: format_version must be {FORMAT_VERSION} "
             f"(got {manifest.get('format_version')}); build the set again"
         )
-    spec = BankSpec.model_validate(manifest["spec"])
+    spec = TrainingSetSpec.model_validate(manifest["spec"])
     names = [_shard_name(s) for s in range(-(-spec.scenes // SHARD_SCENES))]
     missing = [n for n in ("speech.npy", "noise.npy", *names) if not (folder / n).exists()]
     if missing:
@@ -150,7 +150,7 @@ def load(folder: Path) -> Bank:
             f"{folder}: the training set is not complete, {len(missing)} files are missing "
             f"(first: {missing[0]}); start the same build again to finish it"
         )
-    return Bank(
+    return TrainingSet(
         spec,
         np.load(folder / "speech.npy", mmap_mode="r"),
         np.load(folder / "noise.npy", mmap_mode="r"),
@@ -163,7 +163,7 @@ def load(folder: Path) -> Bank:
 # ------------------------------------------------------------------------------------------ rooms
 
 
-def draw_responses(spec: BankSpec, scene: int) -> ndarray:
+def draw_responses(spec: TrainingSetSpec, scene: int) -> ndarray:
     """Responses (source, ear, mic, tap) of one random room, from the scene's own random stream.
 
     The listener stands where all sources fit into the room; what does not fit, or cannot have its
@@ -202,7 +202,9 @@ def draw_responses(spec: BankSpec, scene: int) -> ndarray:
         return responses
 
 
-def _draw_directions(spec: BankSpec, rng: np.random.Generator) -> list[tuple[float, float, float]]:
+def _draw_directions(
+    spec: TrainingSetSpec, rng: np.random.Generator
+) -> list[tuple[float, float, float]]:
     """Azimuth, elevation, distance of talker and noises."""
     talker = rng.normal(0, spec.target_spread_deg)
     directions = [(talker, rng.normal(0, 5), rng.uniform(*spec.target_distance_m))]
@@ -215,7 +217,7 @@ def _draw_directions(spec: BankSpec, rng: np.random.Generator) -> list[tuple[flo
     return [(float(a), float(e), float(d)) for a, e, d in directions]
 
 
-def _build_shard(spec: BankSpec, out: Path, shard: int) -> None:
+def _build_shard(spec: TrainingSetSpec, out: Path, shard: int) -> None:
     scenes = range(shard * SHARD_SCENES, min((shard + 1) * SHARD_SCENES, spec.scenes))
     responses = np.stack([draw_responses(spec, scene) for scene in scenes])
     # Half precision rounds each tap to 11 bits of its own size: noise 70 dB below the response.

@@ -1,10 +1,9 @@
-"""The paths of the signals through networks and filters, for both ears at once, differentiable.
+"""The signal flow of each algorithm through networks and filters, for both ears, differentiable.
 
-Each dataflow is that of the node of the same name with an ideal link and covariances over the
-whole segment. Both inverted variants exchange the first filter's output: without that, nothing
-that B-star's first stage computes would reach its output. Microphones are complex, (batch, ear,
-mic, bin, frame), mic 0 the reference; what comes out is the last filter's output (batch, ear, bin,
-frame) and the masks of every network.
+Each is that of the node of the same name with an ideal link and covariances over the whole segment.
+Both inverted variants exchange the first filter's output; without that, B-star's first stage would
+not reach its output. Microphones are complex, (batch, ear, mic, bin, frame), mic 0 the reference;
+the result is the last filter's output (batch, ear, bin, frame) and the masks of every network.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hasim.networks import variants
-from hasim.networks.training.filters import FilterName, enhance
+from hasim.networks.training.filters import TrainingFilter, enhance
 from hasim.networks.training.mixing import magnitude
 
 Algorithm = Literal["mn_tango", "tango", "inverted_dagger", "inverted_star", "local"]
@@ -30,7 +29,7 @@ NETWORKS: dict[Algorithm, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Flow:
-    """What a dataflow made of the microphones."""
+    """The result of a dataflow."""
 
     # network -> (batch, ear, bin, frame), in order
     masks: dict[str, Tensor]
@@ -46,12 +45,12 @@ def run(
     mics: Tensor,
     mu: float = 1.0,
     mask_power: int = 2,
-    filter_name: FilterName = "sdw_mwf",
+    filter_name: TrainingFilter = "sdw_mwf",
     last_filter: bool = True,
 ) -> Flow:
-    """Send microphones through `algorithm`, differentiable in the weights of its networks.
+    """Run `algorithm` on microphones, differentiable in the weights of its networks.
 
-    Without `last_filter` it ends at the last mask, which is all that a mask loss needs.
+    Without `last_filter` it ends at the last mask, which is enough for a mask loss.
     """
     reference = mics[:, :, 0]
     if algorithm == "local":
@@ -79,9 +78,9 @@ def run(
 
 
 def masks(network: nn.Module, *spectra: Tensor) -> Tensor:
-    """The network's masks (batch, ear, bin, frame) from one such spectrum per input channel."""
+    """Masks (batch, ear, bin, frame) of a network, from one spectrum of that shape per channel."""
     found = network(features(*spectra))
-    # under reduced precision masks come out of it here
+    # Back from reduced precision, where the network runs in it.
     return found.to(spectra[0].real.dtype).transpose(-1, -2).unflatten(0, (-1, 2))
 
 
@@ -92,7 +91,7 @@ def features(*spectra: Tensor) -> Tensor:
 
 
 def other_ear(signal: Tensor) -> Tensor:
-    """What each ear (axis 1) gets from the other."""
+    """The signal that each ear (axis 1) gets from the other."""
     return signal.flip(1)
 
 

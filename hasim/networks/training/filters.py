@@ -1,10 +1,10 @@
-"""The spatial filters of `hasim.filters` as differentiable torch functions, to train through.
+"""The spatial filters of `dsp.wiener_filters` as differentiable torch functions, to train through.
 
 The SDW-MWF w = (R_s + mu R_n)^-1 R_s e_ref is one linear system per bin. The rank-1 GEVD filter
 that nodes use needs the principal eigenvector of R_n^-1 R_s; automatic differentiation of an
 eigen-decomposition fails where other eigenvalues meet, so it is found by power iterations, whose
-gradient needs nothing but solved systems. Same definitions and the same loading as there, so at
-equal masks they give equal weights. Spectra are (..., channel, bin, frame), masks (..., bin,
+gradient needs solved systems alone. Definitions and loading are the same as there, so equal masks
+give equal weights. Spectra are (..., channel, bin, frame), masks (..., bin,
 frame), covariances (..., bin, channel, channel); channel 0 is the reference.
 """
 
@@ -18,12 +18,12 @@ from torch.autograd.function import once_differentiable
 
 from hasim.dsp.wiener_filters import ABSOLUTE_LOADING, RELATIVE_LOADING
 
-FilterName = Literal["sdw_mwf", "gevd"]
+TrainingFilter = Literal["sdw_mwf", "gevd"]
 
 SQUARINGS = 4
-"""Of R_n^-1 R_s: as many steps of power iteration as 2 to the power of it."""
+"""Squarings of R_n^-1 R_s: 2^SQUARINGS steps of power iteration."""
 SHIFT = 1e-9
-"""Added to all eigenvalues: where no speech was seen, the reference channel is the vector."""
+"""Added to all eigenvalues: without any speech, the eigenvector is the reference channel."""
 
 
 def enhance(
@@ -31,15 +31,15 @@ def enhance(
     mask: Tensor,
     mu: float = 1.0,
     mask_power: int = 2,
-    name: FilterName = "sdw_mwf",
+    name: TrainingFilter = "sdw_mwf",
 ) -> Tensor:
-    """The channels filtered with the weights that their mask gives, (..., bin, frame)."""
+    """Output (..., bin, frame) of the filter that the mask gives, for the whole segment."""
     weights = sdw_mwf if name == "sdw_mwf" else gevd
     return apply(weights(*covariances(channels, mask, mask_power), mu), channels)
 
 
 def sdw_mwf(speech: Tensor, noise: Tensor, mu: float = 1.0) -> Tensor:
-    """Weights (..., bin, channel); safe where a bin is silent."""
+    """Weights (..., bin, channel); finite where a bin is silent."""
     return torch.linalg.solve(speech + mu * _loaded(noise), speech[..., :1])[..., 0]
 
 
@@ -78,7 +78,7 @@ def _loaded(noise: Tensor) -> Tensor:
 def apply(weights: Tensor, channels: Tensor) -> Tensor:
     """w^H y of every frame, (..., bin, frame)."""
     weights = weights.conj().to(torch.promote_types(channels.dtype, torch.complex64))
-    # Channel by channel: as a product of matrices everything would be copied first.
+    # Channel by channel: a matrix product would first copy everything.
     filtered = (weights[..., c, None] * channels[..., c, :, :] for c in range(weights.shape[-1]))
     return sum(filtered, start=torch.zeros((), dtype=weights.dtype, device=weights.device))
 
@@ -87,7 +87,7 @@ def covariances(channels: Tensor, mask: Tensor, mask_power: int = 2) -> tuple[Te
     """Speech and noise covariances, averaged over all frames with weights mask^p, (1 - mask)^p."""
     weights = torch.stack([mask**mask_power, (1 - mask) ** mask_power], dim=-2)
     leading = mask.shape[:-2]
-    # 8 bits of mantissa are for networks
+    # 8 bits of mantissa are enough for networks, not for covariances.
     with torch.autocast(mask.device.type, enabled=False):
         both = _WeightedCovariances.apply(
             channels.to(torch.promote_types(channels.dtype, torch.complex64)).flatten(0, -4),
@@ -104,8 +104,8 @@ class _WeightedCovariances(torch.autograd.Function):
 
     A Hermitian matrix is channel^2 real numbers, so R is a real product of w and what y y^H has of
     them in every frame, and so is the gradient of w. That of y is 2 w_k H y with H the Hermitian
-    part of the gradient of R_k, over the number of frames. Item by item, because what stands
-    between is many times larger than what stands on either side.
+    part of the gradient of R_k, over the number of frames. Computed item by item, because the
+    intermediate arrays are many times larger than input and output.
     """
 
     @staticmethod

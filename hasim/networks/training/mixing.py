@@ -1,10 +1,9 @@
-"""Mixtures made on the fly: dry speech and noise through a room of the bank, never the same twice.
+"""Random mixtures: dry speech and noise through a room of the training set, never the same twice.
 
 A batch is drawn by one numpy generator and computed by torch on any device. Convolution is
-circular over `excerpt` samples, of which the first ones, where the end wraps around, are thrown
-away: a segment begins in the middle of its room's sound, not in silence. Spectra are complex,
-(scene, ear, mic, bin, frame), framed and windowed as `hasim.stft.analyse` does by default
-(512-sample Hann, hop 256).
+circular over `excerpt` samples, of which the first ones, where the end wraps around, are discarded:
+a segment begins in the middle of its room's sound, not in silence. Spectra are complex, (scene,
+ear, mic, bin, frame), with the window and hop of `networks.front_end`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from hasim.config.spec import Spec
 from hasim.networks.front_end import FRONT_END
-from hasim.networks.training.data import Bank
+from hasim.networks.training.data import TrainingSet
 
 WINDOW, HOP = FRONT_END.window, FRONT_END.hop
 INT16 = 32768.0
@@ -28,7 +27,7 @@ Side = Literal["training", "validation"]
 
 
 class MixSpec(Spec):
-    """What is drawn for every segment. Pairs are ranges, drawn from uniformly."""
+    """Random properties of every segment. Pairs are ranges, drawn from uniformly."""
 
     snr_db: tuple[float, float] = (-10.0, 10.0)
     """At the left reference microphone with the noise on the right, as scenes define it."""
@@ -42,7 +41,7 @@ class MixSpec(Spec):
     """Weight of several talkers at once from one direction."""
     babble_talkers: tuple[int, int] = (3, 8)
     noise_colour_db: float = Field(4.0, ge=0, le=24)
-    """Standard deviation of a smooth random response on the noise: it makes few recordings many."""
+    """Standard deviation of a smooth random frequency response on the noise."""
     sensor_noise_dbfs: float = Field(-80.0, ge=-160, le=-20)
     """Self-noise of every microphone, white."""
     validation_share: float = Field(0.1, gt=0, lt=1)
@@ -51,9 +50,9 @@ class MixSpec(Spec):
 
 @dataclass(frozen=True)
 class Batch:
-    """Mixtures with what is known about them."""
+    """Mixtures and their ground truth."""
 
-    # (scene, ear, mic, bin, frame): what the microphones hear
+    # (scene, ear, mic, bin, frame)
     mics: Tensor
     # (scene, ear, bin, frame): the talker's image at the reference microphones
     target: Tensor
@@ -64,14 +63,14 @@ class Batch:
 
 
 class Mixer:
-    """Draws batches from one side of a bank: "training" or "validation" files and rooms.
+    """Draws batches from the "training" or the "validation" files and rooms of a training set.
 
-    With `mics` 1 only the reference microphones are mixed, which takes half the time.
+    With `mics` 1 only the reference microphones are mixed, in half the time.
     """
 
     def __init__(
         self,
-        bank: Bank,
+        training_set: TrainingSet,
         spec: MixSpec,
         frames: int,
         side: Side,
@@ -80,15 +79,15 @@ class Mixer:
     ) -> None:
         from scipy.fft import next_fast_len
 
-        self.spec, self.device, self.bank, self.mics = spec, device, bank, mics
+        self.spec, self.device, self.training_set, self.mics = spec, device, training_set, mics
         # frame n covers hops n and n + 1 of the segment
         self.samples = (frames + 1) * HOP
-        self.excerpt = next_fast_len(self.samples + bank.spec.taps, real=True)
-        self.speech = _side(bank.speech_files, spec.validation_share, side)
-        self.noise = _side(bank.noise_files, spec.validation_share, side)
-        rooms = np.arange(bank.spec.scenes)
+        self.excerpt = next_fast_len(self.samples + training_set.spec.taps, real=True)
+        self.speech = _side(training_set.speech_files, spec.validation_share, side)
+        self.noise = _side(training_set.noise_files, spec.validation_share, side)
+        rooms = np.arange(training_set.spec.scenes)
         self.rooms = _side(rooms, spec.validation_share, side)
-        self.sources = bank.responses[0].shape[1]
+        self.sources = training_set.responses[0].shape[1]
         bins = np.arange(self.excerpt // 2 + 1)
         # 0 at 62.5 Hz, 7 at 8 kHz
         self.octave = np.log2(np.maximum(bins, 1) / len(bins)) + 7
@@ -119,7 +118,7 @@ class Mixer:
         gains = torch.stack([level, noise_level], dim=1) / power.sqrt()
         images = images * gains[:, :, None, None, None]
         images = torch.where(mirrored[:, None, None, None, None] > 0, images.flip(2), images)
-        # with the target apart
+        # Mixture at each microphone, then the target alone.
         wanted = torch.cat([images.sum(1), images[:, 0, :, :1]], dim=2)
         # (scene, ear, mic + 1, sample)
         sound = torch.fft.irfft(wanted, n)[..., n - self.samples :]
@@ -137,19 +136,21 @@ class Mixer:
     ) -> tuple[ndarray, ndarray, ndarray, float, float, bool]:
         """Dry talker and noise, responses, the colour of the noise, SNR, level, mirrored or not."""
         spec = self.spec
-        talker = self._excerpt(rng, self.bank.speech, self.speech)
+        talker = self._excerpt(rng, self.training_set.speech, self.speech)
         weights = np.array([spec.real_noise, spec.speech_shaped, spec.babble])
         kind = rng.choice(["real", "speech_shaped", "babble"], p=weights / weights.sum())
         if kind == "real":
-            noise = self._excerpt(rng, self.bank.noise, self.noise)
+            noise = self._excerpt(rng, self.training_set.noise, self.noise)
         elif kind == "speech_shaped":
-            noise = _speech_shaped(rng, self._excerpt(rng, self.bank.speech, self.speech))
+            noise = _speech_shaped(rng, self._excerpt(rng, self.training_set.speech, self.speech))
         else:
             talkers = rng.integers(spec.babble_talkers[0], spec.babble_talkers[1] + 1)
-            voices = [self._excerpt(rng, self.bank.speech, self.speech) for _ in range(talkers)]
+            voices = [
+                self._excerpt(rng, self.training_set.speech, self.speech) for _ in range(talkers)
+            ]
             noise = np.sum(voices, axis=0)
         room = int(rng.choice(self.rooms))
-        response = self.bank.response
+        response = self.training_set.response
         place = int(rng.integers(1, self.sources))
         return (
             np.stack([talker, noise]),
@@ -179,7 +180,7 @@ class Mixer:
         """A smooth random gain over frequency: independent values at octaves from 62.5 Hz up."""
         nodes = rng.normal(0, self.spec.noise_colour_db, 8)
         coarse = np.linspace(0, 7, 2048)
-        # interpolate the decibels on few points, the gains in between: exponentials are dear
+        # Decibels on few points, gains linearly in between: exponentials are expensive.
         gains = 10 ** (np.interp(coarse, np.arange(8), nodes) / 20)
         return np.interp(self.octave, coarse, gains).astype(np.float32)
 
@@ -188,20 +189,23 @@ class Mixer:
 
 
 def analyse(sound: Tensor) -> Tensor:
-    """Spectra (..., bin, frame) of a stretch of sound (..., sample); frame n begins with hop n."""
+    """Spectra (..., bin, frame) of a waveform (..., sample); frame n begins with hop n.
+
+    In torch, to run on the device of the batch; `dsp.stft.analyse` pads with silence and is numpy.
+    """
     window = torch.hann_window(WINDOW, dtype=sound.dtype, device=sound.device)
     return torch.fft.rfft(sound.unfold(-1, WINDOW, HOP) * window).transpose(-1, -2)
 
 
 def magnitude(spectra: Tensor) -> Tensor:
-    """What `abs` gives, with a gradient of 0 at 0 as there, three times as fast."""
+    """The absolute value, with a gradient of 0 at 0; three times as fast as `abs`."""
     parts = torch.view_as_real(spectra)
     real, imaginary = parts[..., 0], parts[..., 1]
     return (real * real + imaginary * imaginary).clamp_min(1e-24).sqrt()
 
 
 def _side(items: ndarray, share: float, side: Side) -> ndarray:
-    """Every so-many-th item for validation, the rest for training; both have at least one."""
+    """Every 1 / share-th item for validation, the rest for training; both have at least one."""
     if len(items) < 2:
         raise ValueError(
             "a training set needs at least two speech files, noise files and rooms, "
@@ -213,6 +217,6 @@ def _side(items: ndarray, share: float, side: Side) -> ndarray:
 
 
 def _speech_shaped(rng: np.random.Generator, speech: ndarray) -> ndarray:
-    """Stationary noise with the spectrum of the excerpt: its phases are drawn anew."""
+    """Stationary noise with the spectrum of the excerpt and random phases."""
     spectrum = np.abs(np.fft.rfft(speech)) * np.exp(2j * np.pi * rng.random(len(speech) // 2 + 1))
     return np.fft.irfft(spectrum, len(speech)).astype(np.float32)

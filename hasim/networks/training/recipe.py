@@ -1,4 +1,4 @@
-"""What a training run may say: networks, losses, mixtures, and how long."""
+"""The settings of a training run: networks, losses, mixtures, schedule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hasim.networks.mn_dnn import MnDnnSpec
 from hasim.networks.precision import QuantisationSpec
 from hasim.networks.sn_dnn import SnDnnSpec
 from hasim.networks.training.dataflows import NETWORKS, Algorithm
-from hasim.networks.training.filters import FilterName
+from hasim.networks.training.filters import TrainingFilter
 from hasim.networks.training.mixing import MixSpec
 
 MultiNode = Annotated[MnDnnSpec | CompactMnDnnSpec, by_kind("mn_dnn")]
@@ -22,11 +22,11 @@ Weights = dict[Literal["sn_dnn", "mn_dnn"], Path]
 
 
 class DistillationSpec(Spec):
-    """Learn from trained networks too, besides the truth; with the last filter only."""
+    """Distillation: trained networks as targets beside the truth, with the last filter."""
 
     teacher: Weights
-    """Weights for every network of the algorithm, found as those of `start_from`. The multi-node
-    network may be of another kind than the one that learns."""
+    """Weights for every network of the algorithm, with paths as in `start_from`. The multi-node
+    network may be of another kind than the one that is trained."""
     weight_kd: float = Field(0.3, ge=0, le=1)
     """Weight of the teacher's masks against its enhanced STFTs (lambda_KD, equation 7)."""
     weight_task: float = Field(0.7, ge=0, le=1)
@@ -34,33 +34,33 @@ class DistillationSpec(Spec):
 
 
 class Recipe(Spec):
-    """Everything that decides the weights, besides the training set's own recordings and rooms."""
+    """All that decides the weights, except the recordings and rooms of the training set."""
 
     name: str = Field("mn_tango", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
     algorithm: Algorithm = "mn_tango"
-    """Whose dataflow the networks are trained in; two-stage ones train both networks together."""
+    """Algorithm whose dataflow the networks are trained in; with two networks, both together."""
     mn_dnn: MultiNode = MnDnnSpec()
     sn_dnn: SnDnnSpec = SnDnnSpec()
     """Used by all algorithms but `mn_tango`."""
     start_from: Weights = Field(default_factory=dict)
-    """Weights to begin with, a network's file or a folder with it; a relative path starts at the
-    folder in which the run's own folder lies."""
+    """Initial weights: a network's file, or a folder with it; a relative path starts at the folder
+    that holds the run's own folder."""
     quantisation: QuantisationSpec | None = None
-    """Train networks that round as this says, from the weights in `start_from`; null: networks in
-    floating point."""
+    """Train fake-quantised networks, from the weights in `start_from`; null: floating point."""
     distillation: DistillationSpec | None = None
     """A teacher, or null."""
     mix: MixSpec = MixSpec()
     seed: int = Field(0, ge=0)
     epochs: int = Field(60, ge=1)
     mask_only_epochs: int = Field(20, ge=0)
-    """So many epochs at first with the mask loss alone (equation 1), without the last filter."""
+    """First epochs, with the mask loss alone (equation 1), without the last filter."""
     mask_only_frames: int = Field(128, ge=16)
-    """Length of their segments: no covariance needs a long one, and short ones allow more steps."""
+    """Length of their segments: covariances do not need long ones here, and short ones allow more
+    steps."""
     mask_only_learning_rate: float = Field(2e-3, gt=0)
     batches_per_epoch: int = Field(80, ge=1)
     scenes_per_batch: int = Field(8, ge=1)
-    """Scenes at a time; each gives two sequences, one per ear."""
+    """Scenes per batch; each gives two sequences, one per ear."""
     frames: int = Field(512, ge=16)
     """Length of a segment, over which covariances are averaged: 512 frames are 8.2 s. With
     `mask_only_frames`, an epoch has as many frames in more batches."""
@@ -69,18 +69,18 @@ class Recipe(Spec):
     validation_frames: int | None = Field(None, ge=16)
     """Length of its segments; null: `frames`."""
     learning_rate: float = Field(5e-4, gt=0)
-    """Largest one of the epochs with the last filter. In both stages the rate rises in the first 50
-    batches and falls along a cosine to 2 % at the end."""
+    """Largest rate of the epochs with the last filter. In both stages the rate rises over the first
+    50 batches and falls along a cosine to 2 % at the end."""
     bfloat16: bool = False
-    """Compute the networks' matrix products with 8 bits of mantissa, weights and sums in float32:
-    twice as fast where the processor has instructions for it, far slower where it has not."""
+    """Matrix products of the networks in bfloat16, weights and sums in float32: twice as fast on
+    processors with instructions for it, far slower on others."""
     clip_norm: float = Field(1.0, gt=0)
-    """Largest norm of a gradient; longer ones are shortened."""
+    """Gradients with a larger norm are scaled down to it."""
     alpha: float = Field(0.3, ge=0, le=1)
     """Weight of the mask loss against the STFT loss (equation 4)."""
     beta: float = Field(0.3, ge=0, le=1)
     """Weight of the complex against the magnitude error (equation 2)."""
-    filter: FilterName = "sdw_mwf"
+    filter: TrainingFilter = "sdw_mwf"
     """Filter trained through: `sdw_mwf` (paper), or `gevd`, the rank-1 filter that nodes use."""
     mu: float = Field(1.0, ge=0)
     """Its trade-off."""

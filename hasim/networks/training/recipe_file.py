@@ -1,7 +1,4 @@
-"""Training recipes as files: those that come with hasim, and one's own.
-
-A recipe's name stands for the shipped file; everything else is a path to a YAML file.
-"""
+"""Training recipes as YAML files: shipped ones by name, others by path."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Train a recipe in a folder: checkpoints, a log, the weights of the best epoch, progress.
 
-The folder holds `recipe.json`, `checkpoint.pt` (everything needed to go on), `log.jsonl` (a line
-per epoch) and one weights file per network. A run that was killed goes on from its last epoch to
-exactly the weights that it would have had.
+The folder holds `recipe.json`, `checkpoint.pt` (the state to continue from), `log.jsonl` (one line
+per epoch) and one weights file per network. A run that was killed continues from its last epoch and
+ends with the same weights.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def train(
 ) -> None:
     """Train `recipe` on the set in the folder `data`, with results and checkpoints in `out`.
 
-    Goes on where a run in `out` was stopped. What the mask loss alone came to, before the epochs
-    with the last filter, stays in the folder `mask_only`. `device` None takes CUDA where there is
-    one.
-    ValueError where `out` holds the run of another recipe, or CUDA is asked for and not there.
+    Continues a run that was stopped. The best weights of the epochs with the mask loss alone stay
+    in the folder `mask_only`. `device` None: CUDA where available.
+
+    ValueError where `out` holds the run of another recipe, or CUDA is asked for and not available.
     """
     _keep_memory()
     if device == "cuda" and not torch.cuda.is_available():
@@ -51,7 +51,7 @@ def train(
     if checkpoint.exists():
         trainer.restore(torch.load(checkpoint, map_location=chosen, weights_only=True))
     if progress and trainer.teacher and not trainer.finished:
-        print(f"teacher   validation  {_told(trainer.teacher_validation)}", file=progress)
+        print(f"teacher   validation  {_as_text(trainer.teacher_validation)}", file=progress)
     lines = log.read_text().splitlines()[: trainer.epochs_done] if log.exists() else []
     while not trainer.finished:
         first_stage = trainer.mask_only and recipe.mask_only_epochs < recipe.epochs
@@ -74,8 +74,8 @@ def train(
         torch.save(trainer.state(), state)
         write_whole(checkpoint, state.getvalue())
         if progress:
-            values, star = _told(entry["validation"]), " *" if entry["improved"] else ""
-            # on a terminal in the place of the line that said how far the epoch is
+            values, star = _as_text(entry["validation"]), " *" if entry["improved"] else ""
+            # On a terminal, over the progress line of the epoch.
             begin, end = ("\r", "\033[K") if progress.isatty() else ("", "")
             epoch = f"epoch {entry['epoch']:3d} validation"
             print(f"{begin}{epoch}  {values}{star}{end}", file=progress)
@@ -95,22 +95,22 @@ class _Progress:
         if self.stream is None or (now - self.last < 1 and batch < trainer.batches):
             return
         self.last = now
-        # of the epoch; epochs have equally many frames
+        # Share of the epoch done; epochs have equally many frames.
         share = batch / trainer.batches
         epoch_s = (now - self.begin) / share
         left_s = epoch_s * (recipe.epochs - trainer.epochs_done - share)
         frames = recipe.batches_per_epoch * recipe.scenes_per_batch * 2 * recipe.frames
         print(
             f"\repoch {trainer.epochs_done + 1:3d}/{recipe.epochs} "
-            f"batch {batch}/{trainer.batches}  {_told(losses)}  {frames / epoch_s:.0f} frames/s  "
-            f"{left_s / 60:.0f} min left\033[K",
+            f"batch {batch}/{trainer.batches}  {_as_text(losses)}  "
+            f"{frames / epoch_s:.0f} frames/s  {left_s / 60:.0f} min left\033[K",
             end="",
             file=self.stream,
             flush=True,
         )
 
 
-def _told(numbers: Mapping[str, float]) -> str:
+def _as_text(numbers: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
 
 
@@ -125,15 +125,15 @@ def _claim(path: Path, recipe: Recipe) -> None:
 
 
 def _keep_memory() -> None:
-    """Let glibc keep freed memory instead of giving every large tensor back to the system.
+    """Let glibc keep freed memory instead of returning every large tensor to the system.
 
-    A step allocates some gigabytes in pieces of tens of megabytes; fetching them as fresh pages
-    each time made covariances and their gradients 2.5 times slower (measured, one thread).
+    A step allocates some gigabytes in pieces of tens of megabytes; fresh pages each time made
+    covariances and their gradients 2.5 times slower (measured, one thread).
     """
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    # not with musl
+    # musl has no mallopt.
     if mallopt is not None:
         # M_TRIM_THRESHOLD
         mallopt(-1, 2**31 - 1)

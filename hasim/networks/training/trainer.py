@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from hasim.dsp import wiener_filters
 from hasim.networks.front_end import NOISE_MAGNITUDE
 from hasim.networks.quantization.network import QuantisedNetwork, quantised
-from hasim.networks.training.data import Bank
+from hasim.networks.training.data import TrainingSet
 from hasim.networks.training.dataflows import NETWORKS, Flow, features, other_ear, run
 from hasim.networks.training.filters import apply, covariances
 from hasim.networks.training.losses import (
@@ -37,28 +37,32 @@ from hasim.networks.training.recipe import Recipe
 from hasim.networks.weights_file import FloatNetwork, StoredNetwork, build, load, role
 
 NOMINAL_LEVEL = 1 / NOISE_MAGNITUDE
-"""Segments are brought to this level before the STFT loss, so that quiet ones count as much as loud
-ones and the mean square of the target's STFT is about 1."""
+"""Level of all segments in the STFT loss, so that quiet ones count as much as loud ones. The mean
+square of the target's STFT is then about 1."""
 
 WARM_UP_BATCHES = 50
-# of the largest learning rate, at the end of a stage
+# Rate at the end of a stage, relative to the largest one.
 SMALLEST_RATE = 0.02
 
 VALIDATION = 2**32 - 1
 CALIBRATION = 2**32 - 2
-"""In the place of an epoch's number in the seeds of the validation and the calibration batches."""
+"""In place of the epoch's number in the seeds of validation and calibration batches."""
 
 
 class Trainer:
-    """Networks, optimiser and mixtures of one recipe, and a state to go on from.
+    """Networks, optimiser and mixtures of one recipe, with a state to continue from.
 
-    `start_from` is where relative paths to other weights begin. `teacher` are the networks to learn
-    from, where the recipe names some; else those in floating point that networks learning to round
-    started from, which do nothing but stand beside in the log.
+    Relative paths to other weights start at `start_from`. `teacher` are the networks of a
+    distillation. Without one, in quantisation-aware training, they are the floating-point networks
+    that training started from, and only appear in the log.
     """
 
     def __init__(
-        self, recipe: Recipe, bank: Bank, device: torch.device, start_from: Path = Path()
+        self,
+        recipe: Recipe,
+        training_set: TrainingSet,
+        device: torch.device,
+        start_from: Path = Path(),
     ) -> None:
         self.recipe, self.device = recipe, device
         torch.manual_seed(recipe.seed)
@@ -66,9 +70,11 @@ class Trainer:
         floating = {name: build(specs[name]).to(device) for name in NETWORKS[recipe.algorithm]}
         validation_frames = recipe.validation_frames or recipe.frames
         self.mixers = {
-            "mask": Mixer(bank, recipe.mix, recipe.mask_only_frames, "training", device, mics=1),
-            "task": Mixer(bank, recipe.mix, recipe.frames, "training", device),
-            "validation": Mixer(bank, recipe.mix, validation_frames, "validation", device),
+            "mask": Mixer(
+                training_set, recipe.mix, recipe.mask_only_frames, "training", device, mics=1
+            ),
+            "task": Mixer(training_set, recipe.mix, recipe.frames, "training", device),
+            "validation": Mixer(training_set, recipe.mix, validation_frames, "validation", device),
         }
         self._calibrate(floating)
         for start, path in recipe.start_from.items():
@@ -81,7 +87,7 @@ class Trainer:
         self.parameters = [p for n in self.networks.values() for p in n.parameters()]
         self.optimiser = torch.optim.Adam(self.parameters)
         self.epochs_done = 0
-        # loss of the stage on the validation set
+        # Best validation loss of the stage.
         self.best: float | None = None
 
     @property
@@ -96,7 +102,7 @@ class Trainer:
 
     @property
     def objective(self) -> Literal["mask", "task", "total"]:
-        """Whose gradient the next epoch follows; total: of task and distillation."""
+        """Loss that the next epoch minimises; total: task and distillation."""
         if self.mask_only:
             return "mask"
         return "task" if self.recipe.distillation is None else "total"
@@ -118,10 +124,10 @@ class Trainer:
         rate = self.learning_rate(batches - 1)
         validation = self.validate()
         if self.epochs_done == recipe.mask_only_epochs:
-            # of the stage before
+            # The best of the first stage does not count in the second.
             self.best = None
         ready = all(n.ready for n in self.networks.values() if isinstance(n, QuantisedNetwork))
-        # What does not round yet is no result.
+        # A network that does not round yet is no result.
         improved = ready and (self.best is None or validation[objective] < self.best)
         if improved:
             self.best = validation[objective]
@@ -140,7 +146,7 @@ class Trainer:
         }
 
     def train_batch(self, index: int) -> dict[str, float]:
-        """One step of the present epoch; returns the losses before it."""
+        """One step of the current epoch; returns the losses before it."""
         recipe, objective = self.recipe, self.objective
         rng = np.random.default_rng([recipe.seed, self.epochs_done, index])
         mixer = self.mixers["mask" if self.mask_only else "task"]
@@ -160,7 +166,7 @@ class Trainer:
         return {name: value.item() for name, value in losses.items()}
 
     def learning_rate(self, index: int) -> float:
-        """That of a batch of the present epoch: up over 50 batches, down along a cosine."""
+        """Rate of a batch of the current epoch: up over 50 batches, down along a cosine."""
         recipe = self.recipe
         first, last = 0, recipe.mask_only_epochs
         largest = recipe.mask_only_learning_rate
@@ -172,32 +178,32 @@ class Trainer:
         return largest * rising * (SMALLEST_RATE + (1 - SMALLEST_RATE) * falling)
 
     def flow(self, batch: Batch, last_filter: bool = True) -> Flow:
-        """What the networks make of a batch."""
+        """The dataflow of the recipe on a batch."""
         return self._flow(self.networks, batch, last_filter)
 
     def losses(self, batch: Batch, flow: Flow) -> dict[str, Tensor]:
         """Mask (of several networks, the mean), STFT and task loss of a batch (equations 1 to 4).
 
-        With the last filter and a teacher to learn from, also distillation and total loss
-        (equations 5 to 8).
+        With the last filter and a distillation, also distillation and total loss (equations 5 to
+        8).
         """
         losses, spec = self._task_losses(batch, flow), self.recipe.distillation
         if flow.output is None or spec is None:
             return losses
         with torch.no_grad():
             teacher = self._flow(self.teacher, batch)
-        taught = self._errors(flow, teacher.masks, teacher.output, batch.level)
-        distillation = distillation_loss(taught["mask"], taught["stft"], spec.weight_kd)
+        errors = self._errors(flow, teacher.masks, teacher.output, batch.level)
+        distillation = distillation_loss(errors["mask"], errors["stft"], spec.weight_kd)
         total = total_loss(losses["task"], distillation, spec.weight_task)
         return losses | {"distillation": distillation, "total": total}
 
     def validate(self) -> dict[str, float]:
-        """Losses on the fixed validation set, and the gain in SI-SDR through GEVD filters."""
+        """Losses on the fixed validation set, and the SI-SDR gain of GEVD filters in dB."""
         return self._validate(self.networks, self.losses)
 
     @cached_property
     def teacher_validation(self) -> dict[str, float]:
-        """The teacher on the same set, against the truth."""
+        """Losses of the teacher on the same set, against the truth."""
         return self._validate(self.teacher, self._task_losses)
 
     def _flow(
@@ -224,7 +230,7 @@ class Trainer:
     def _errors(
         self, flow: Flow, masks: Mapping[str, Tensor], enhanced: Tensor | None, level: Tensor
     ) -> dict[str, Tensor]:
-        """Mask and STFT loss against the truth, or against what a teacher made of the batch."""
+        """Mask and STFT loss against the truth, or against the teacher's result."""
         mask = torch.stack([mask_loss(m, masks[name]) for name, m in flow.masks.items()]).mean()
         if flow.output is None or enhanced is None:
             return {"mask": mask}
@@ -259,7 +265,8 @@ class Trainer:
     def _teacher(
         self, started: Mapping[str, FloatNetwork], start_from: Path
     ) -> dict[str, FloatNetwork]:
-        """Networks as they are now, in floating point; none where nothing has been trained yet."""
+        """Teachers of the distillation, or copies of trained networks that start to be quantised;
+        none where nothing has been trained yet."""
         recipe, teacher = self.recipe, dict[str, FloatNetwork]()
         if recipe.distillation is not None:
             for name, path in recipe.distillation.teacher.items():
@@ -278,7 +285,7 @@ class Trainer:
         return teacher
 
     def _calibrate(self, networks: Mapping[str, FloatNetwork]) -> None:
-        """Standardise the features of networks that are still to be trained, on one batch."""
+        """Standardise the features of untrained networks on one batch."""
         rng = np.random.default_rng([self.recipe.seed, CALIBRATION])
         batch = self.mixers["mask"].batch(rng, 2 * self.recipe.scenes_per_batch)
         own = batch.mics[:, :, 0]
@@ -288,7 +295,7 @@ class Trainer:
                 network.calibrate(features(*spectra))
 
     def state(self) -> dict[str, Any]:
-        """Everything that `restore` needs to go on exactly."""
+        """All that `restore` needs to continue exactly."""
         return {
             "networks": {name: n.state_dict() for name, n in self.networks.items()},
             "optimiser": self.optimiser.state_dict(),
@@ -297,7 +304,7 @@ class Trainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `state`."""
+        """Continue from a `state`."""
         for name, network in self.networks.items():
             network.load_state_dict(state["networks"][name])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -305,7 +312,7 @@ class Trainer:
 
 
 def _start(network: FloatNetwork, name: str, path: Path) -> None:
-    """Fill the network with the weights of a file or folder."""
+    """Load the weights of a file or folder into the network."""
     found = _floating(f"start_from.{name}", name, path)
     if found.spec != network.spec:
         raise ValueError(
@@ -316,21 +323,21 @@ def _start(network: FloatNetwork, name: str, path: Path) -> None:
 
 
 def _floating(key: str, name: str, path: Path) -> FloatNetwork:
-    """The network called `name` of a file or folder."""
+    """The floating-point network of role `name` in a file or folder."""
     file = path / f"{name}.safetensors" if path.is_dir() else path
     network = load(file)
     if isinstance(network, QuantisedNetwork):
-        raise ValueError(f"{key}: {file} holds a network that rounds; give one in floating point")
+        raise ValueError(f"{key}: {file} holds a quantised network; give one in floating point")
     if role(network) != name:
         raise ValueError(f"{key}: {file} holds a {network.spec.kind}, not a {name}")
     return network
 
 
 def gevd_gain_db(batch: Batch, flow: Flow, mu: float, mask_power: int) -> float:
-    """Improvement of SI-SDR over the reference microphone by the filter that is used in the end.
+    """SI-SDR improvement over the reference microphone in dB, with the filter that nodes use.
 
-    The last filter is the rank-1 GEVD filter of `hasim.filters` instead of the one trained through;
-    SI-SDR is that of the STFTs, averaged over ears and scenes.
+    The last filter is the rank-1 GEVD filter of `dsp.wiener_filters` instead of the one trained
+    through; SI-SDR is that of the STFTs, averaged over ears and scenes.
     """
     last_mask = list(flow.masks.values())[-1]
     speech, noise = (r.cpu().numpy() for r in covariances(flow.channels, last_mask, mask_power))

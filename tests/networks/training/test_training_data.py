@@ -12,13 +12,21 @@ from typer.testing import CliRunner
 from hasim.cli.app import app
 from hasim.dsp import stft
 from hasim.networks.training import data
-from hasim.networks.training.data import BankSpec, build, draw_responses, load
+from hasim.networks.training.data import (
+    TrainingSet,
+    TrainingSetSpec,
+    build,
+    draw_responses,
+    load,
+)
 from hasim.networks.training.mixing import HOP, Mixer, MixSpec, analyse, magnitude
 
-SMALL = BankSpec(scenes=10, t60_s=(0.2, 0.25), length_m=(3.5, 4.0), width_m=(3.0, 3.5), taps=2048)
+SMALL = TrainingSetSpec(
+    scenes=10, t60_s=(0.2, 0.25), length_m=(3.5, 4.0), width_m=(3.0, 3.5), taps=2048
+)
 
 
-def toy_responses(spec: BankSpec, scene: int) -> np.ndarray:
+def toy_responses(spec: TrainingSetSpec, scene: int) -> np.ndarray:
     """In place of rooms: the talker comes straight, the noise later and weaker to the left ear."""
     responses = np.zeros((4, 2, 2, spec.taps))
     responses[0, :, :, 50] = 1.0
@@ -41,29 +49,34 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def bank(folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> data.Bank:
+def training_set(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> TrainingSet:
     monkeypatch.setattr(data, "draw_responses", toy_responses)
-    build([folders[0]], [folders[1]], tmp_path / "bank", SMALL)
-    return load(tmp_path / "bank")
+    build([folders[0]], [folders[1]], tmp_path / "set", SMALL)
+    return load(tmp_path / "set")
 
 
-def test_files_are_joined_at_16_khz(bank: data.Bank) -> None:
-    lengths = np.diff(bank.speech_files, axis=1)[:, 0]
+def test_files_are_joined_at_16_khz(training_set: TrainingSet) -> None:
+    lengths = np.diff(training_set.speech_files, axis=1)[:, 0]
     assert lengths.tolist() == [2 * 16000, 3 * 16000, 4 * 16000]
-    assert bank.speech.shape == (9 * 16000,)
-    rms = np.sqrt(np.mean((bank.speech / 32768.0) ** 2))
+    assert training_set.speech.shape == (9 * 16000,)
+    rms = np.sqrt(np.mean((training_set.speech / 32768.0) ** 2))
     # the resampled file has lost its upper half octave
     assert rms == pytest.approx(0.05, rel=0.1)
-    assert bank.response(9, 1).shape == (2, 2, 2048)
+    assert training_set.response(9, 1).shape == (2, 2, 2048)
 
 
 def test_a_killed_build_goes_on_to_the_same_bytes(
-    folders: tuple[Path, Path], bank: data.Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folders: tuple[Path, Path],
+    training_set: TrainingSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = {p.name: p.read_bytes() for p in (tmp_path / "bank").iterdir()}
+    whole = {p.name: p.read_bytes() for p in (tmp_path / "set").iterdir()}
     drawn = []
 
-    def dies(spec: BankSpec, scene: int) -> np.ndarray:
+    def dies(spec: TrainingSetSpec, scene: int) -> np.ndarray:
         drawn.append(scene)
         if scene == 9:
             raise KeyboardInterrupt
@@ -84,10 +97,10 @@ def test_a_killed_build_goes_on_to_the_same_bytes(
 
 
 def test_another_set_in_the_same_folder_is_refused(
-    folders: tuple[Path, Path], bank: data.Bank, tmp_path: Path
+    folders: tuple[Path, Path], training_set: TrainingSet, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="holds a training set with another spec"):
-        build([folders[0]], [folders[1]], tmp_path / "bank", BankSpec(scenes=11))
+        build([folders[0]], [folders[1]], tmp_path / "set", TrainingSetSpec(scenes=11))
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no audio files for noise"):
         build([folders[0]], [tmp_path / "empty"], tmp_path / "other", SMALL)
@@ -119,7 +132,7 @@ def test_recordings_that_a_scenario_refuses_are_refused_here_as_well(
 ) -> None:
     bad = folders[1] / name
     write(bad)
-    out = tmp_path / "bank"
+    out = tmp_path / "set"
     command = ["data", "build", "--out", out, "--scenes", 2, "--jobs", 1, "--quiet"]
     command += ["--speech", folders[0], "--noise", folders[1]]
     answer = CliRunner().invoke(app, list(map(str, command)))
@@ -185,20 +198,20 @@ def test_two_processes_build_the_same_bytes_as_one(
     assert contents[0] == contents[1]
 
 
-def mixer(bank: data.Bank, spec: MixSpec | None = None, side: str = "training") -> Mixer:
-    return Mixer(bank, spec or MixSpec(), 40, side, torch.device("cpu"))  # type: ignore[arg-type]
+def mixer(training_set: TrainingSet, spec: MixSpec | None = None, side: str = "training") -> Mixer:
+    return Mixer(training_set, spec or MixSpec(), 40, side, torch.device("cpu"))  # type: ignore[arg-type]
 
 
-def test_batches_are_drawn_from_the_generator_alone(bank: data.Bank) -> None:
-    one, two = (mixer(bank).batch(np.random.default_rng(5), 3) for _ in range(2))
+def test_batches_are_drawn_from_the_generator_alone(training_set: TrainingSet) -> None:
+    one, two = (mixer(training_set).batch(np.random.default_rng(5), 3) for _ in range(2))
     assert torch.equal(one.mics, two.mics)
     assert one.mics.shape == (3, 2, 2, 257, 40)
     assert one.target.shape == one.mask.shape == (3, 2, 257, 40)
-    other = mixer(bank).batch(np.random.default_rng(6), 3)
+    other = mixer(training_set).batch(np.random.default_rng(6), 3)
     assert not torch.equal(one.mics, other.mics)
 
 
-def test_level_and_signal_to_noise_ratio_are_those_asked_for(bank: data.Bank) -> None:
+def test_level_and_signal_to_noise_ratio_are_those_asked_for(training_set: TrainingSet) -> None:
     spec = MixSpec(
         snr_db=(6.0, 6.0),
         target_level_dbfs=(-30.0, -30.0),
@@ -208,7 +221,7 @@ def test_level_and_signal_to_noise_ratio_are_those_asked_for(bank: data.Bank) ->
         noise_colour_db=0.0,
         sensor_noise_dbfs=-160.0,
     )
-    batch = Mixer(bank, spec, 400, "training", torch.device("cpu")).batch(
+    batch = Mixer(training_set, spec, 400, "training", torch.device("cpu")).batch(
         np.random.default_rng(1), 6
     )
     noise = batch.mics[:, :, 0] - batch.target
@@ -225,14 +238,14 @@ def test_level_and_signal_to_noise_ratio_are_those_asked_for(bank: data.Bank) ->
     np.testing.assert_allclose(batch.level, 10 ** (-30 / 20), rtol=1e-6)
 
 
-def test_the_mask_is_the_ideal_amplitude_ratio(bank: data.Bank) -> None:
-    batch = mixer(bank).batch(np.random.default_rng(2), 2)
+def test_the_mask_is_the_ideal_amplitude_ratio(training_set: TrainingSet) -> None:
+    batch = mixer(training_set).batch(np.random.default_rng(2), 2)
     speech, noise = batch.target.abs(), (batch.mics[:, :, 0] - batch.target).abs()
     np.testing.assert_allclose(batch.mask, speech / (speech + noise), atol=1e-6)
 
 
-def test_validation_has_its_own_files_and_rooms(bank: data.Bank) -> None:
-    train, valid = mixer(bank), mixer(bank, side="validation")
+def test_validation_has_its_own_files_and_rooms(training_set: TrainingSet) -> None:
+    train, valid = mixer(training_set), mixer(training_set, side="validation")
     for name in ("speech", "noise", "rooms"):
         ours, theirs = getattr(train, name).tolist(), getattr(valid, name).tolist()
         assert ours
@@ -251,9 +264,9 @@ def test_frames_are_those_of_the_front_end() -> None:
 
 
 @pytest.mark.parametrize("kind", ["real_noise", "speech_shaped", "babble"])
-def test_every_kind_of_noise_gives_finite_mixtures(bank: data.Bank, kind: str) -> None:
+def test_every_kind_of_noise_gives_finite_mixtures(training_set: TrainingSet, kind: str) -> None:
     weights = {"real_noise": 0.0, "speech_shaped": 0.0, "babble": 0.0} | {kind: 1.0}
-    batch = mixer(bank, MixSpec(**weights)).batch(np.random.default_rng(0), 2)  # type: ignore[arg-type]
+    batch = mixer(training_set, MixSpec(**weights)).batch(np.random.default_rng(0), 2)  # type: ignore[arg-type]
     assert torch.isfinite(torch.view_as_real(batch.mics)).all()
     assert batch.mask.min() >= 0
     assert batch.mask.max() <= 1

@@ -12,7 +12,7 @@ from hasim.networks.mask_estimator import estimator
 from hasim.networks.mn_dnn import MnDnn
 from hasim.networks.sn_dnn import SnDnn
 from hasim.networks.training.dataflows import NETWORKS, Algorithm, other_ear, run
-from hasim.networks.training.filters import FilterName, enhance
+from hasim.networks.training.filters import TrainingFilter, enhance
 from hasim.nodes import InvertedDagger, InvertedStar, Local, MnTango, Tango
 from hasim.nodes.exchange import Exchange
 from hasim.simulation.link.codecs import Float32
@@ -38,7 +38,7 @@ def microphones(frames: int = 20) -> Tensor:
 @pytest.mark.parametrize("name", ["sdw_mwf", "gevd"])
 @pytest.mark.parametrize("algorithm", NETWORKS)
 def test_every_network_gets_a_gradient_from_the_last_filter(
-    algorithm: Algorithm, name: FilterName
+    algorithm: Algorithm, name: TrainingFilter
 ) -> None:
     nets = networks()
     flow = run(algorithm, nets, microphones(), filter_name=name)
@@ -67,7 +67,7 @@ def test_masks_alone_are_the_same_masks() -> None:
 
 
 @pytest.mark.parametrize("name", ["sdw_mwf", "gevd"])
-def test_tango_by_hand_one_ear_at_a_time(name: FilterName) -> None:
+def test_tango_by_hand_one_ear_at_a_time(name: TrainingFilter) -> None:
     nets, mics = networks(), microphones()
     first, z = {}, {}
     for ear in (0, 1):

@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from hasim.dsp import covariance, wiener_filters
-from hasim.networks.training.filters import FilterName, apply, covariances, enhance, gevd, sdw_mwf
+from hasim.networks.training.filters import (
+    TrainingFilter,
+    apply,
+    covariances,
+    enhance,
+    gevd,
+    sdw_mwf,
+)
 
 
 def signals(seed: int = 0, frames: int = 9) -> tuple[torch.Tensor, torch.Tensor]:
@@ -17,7 +24,7 @@ def signals(seed: int = 0, frames: int = 9) -> tuple[torch.Tensor, torch.Tensor]
 
 @pytest.mark.parametrize("name", ["sdw_mwf", "gevd"])
 @pytest.mark.parametrize("mask_power", [1, 2])
-def test_gradients_of_mask_and_channels(name: FilterName, mask_power: int) -> None:
+def test_gradients_of_mask_and_channels(name: TrainingFilter, mask_power: int) -> None:
     channels, mask = signals(frames=5)
     channels = channels[:1, :, :2].requires_grad_()
     mask = mask[:1, :2].requires_grad_()
@@ -72,7 +79,7 @@ def test_power_iterations_find_the_gevd_filter_of_the_nodes() -> None:
 
 
 @pytest.mark.parametrize("name", ["sdw_mwf", "gevd"])
-def test_silence_and_extreme_masks_have_finite_gradients(name: FilterName) -> None:
+def test_silence_and_extreme_masks_have_finite_gradients(name: TrainingFilter) -> None:
     channels, mask = signals()
     # a bin where nothing is
     channels[:, :, 0] = 0

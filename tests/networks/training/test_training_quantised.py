@@ -1,6 +1,6 @@
 """Networks that learn to round: from float weights, with a warm-up, beside or taught by a teacher.
 
-The bank and the networks are tiny; what is checked is the machinery, not how good masks are.
+The training set and the networks are tiny; the machinery is checked, not the quality of masks.
 """
 
 import json
@@ -25,7 +25,7 @@ from hasim.networks.training.recipe import DistillationSpec, Recipe
 from hasim.networks.training.trainer import Trainer
 from hasim.networks.weights_file import load as load_weights
 from hasim.networks.weights_file import save
-from tests.networks.training.test_training_train import folder  # noqa: F401  a bank in memory
+from tests.networks.training.test_training_train import folder  # noqa: F401  a training set in memory
 
 CPU = torch.device("cpu")
 W8A8 = QuantisationSpec(warm_up_steps=3)
@@ -242,7 +242,7 @@ def test_a_teacher_may_be_of_another_kind_but_not_rounded(runs: Path) -> None:
     assert trainer.train_batch(0)["distillation"] > 0
     save(small(trainer_of(runs)), runs / "rounded" / "mn_dnn.safetensors")
     rounded = DistillationSpec(teacher={"mn_dnn": Path("rounded")})
-    with pytest.raises(ValueError, match=r"distillation\.teacher\.mn_dnn: .* that rounds"):
+    with pytest.raises(ValueError, match=r"distillation\.teacher\.mn_dnn: .* a quantised network"):
         trainer_of(runs, distillation=rounded)
     with pytest.raises(ValueError, match=r"start_from\.mn_dnn: .* holds a sn_dnn, not a mn_dnn"):
         trainer_of(runs, start_from={"mn_dnn": Path("float/sn_dnn.safetensors")})

@@ -13,7 +13,7 @@ import torch
 from hasim.networks.compact_mn_dnn import CompactMnDnnSpec
 from hasim.networks.training import train
 from hasim.networks.training import trainer as trainer_module
-from hasim.networks.training.data import Bank, BankSpec
+from hasim.networks.training.data import TrainingSet, TrainingSetSpec
 from hasim.networks.training.mixing import MixSpec
 from hasim.networks.training.recipe import Recipe
 from hasim.networks.weights_file import load as load_weights
@@ -34,7 +34,7 @@ TINY = Recipe(
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A bank in memory: tones that come and go against white noise."""
+    """A training set in memory: tones that come and go against white noise."""
     rng = np.random.default_rng(0)
     seconds = 4
     t = np.arange(16000 * seconds) / 16000
@@ -44,15 +44,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     responses[:, 0, :, :, 20] = 1
     responses[:, 1:, 0, :, 30] = 0.5
     responses[:, 1:, 1, :, 20] = 1
-    bank = Bank(
-        BankSpec(scenes=8, taps=256),
+    training_set = TrainingSet(
+        TrainingSetSpec(scenes=8, taps=256),
         (8000 * tone).astype(np.int16),
         (3000 * rng.standard_normal(t.size)).astype(np.int16),
         files,
         files,
         (responses,),
     )
-    monkeypatch.setattr(train, "load", lambda _: bank)
+    monkeypatch.setattr(train, "load", lambda _: training_set)
     return tmp_path
 
 

@@ -1,6 +1,6 @@
-"""Bits for each weight matrix under a limit of bytes, of quality, or of both: one step at a time.
+"""Greedy search for the bits of each weight matrix under a limit of bytes, of quality, or of both.
 
-Nothing here knows networks or sound: matrices are names with sizes, quality is a function.
+No networks and no sound here: matrices are names with sizes, quality is a function.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ Measure = Callable[[Mapping[str, int]], float]
 
 
 @dataclass(frozen=True)
-class Found:
-    """Bits of every matrix, what they take and cost, and whether both limits hold."""
+class BitAllocation:
+    """Bits of each matrix, their size and their loss, and whether the limits hold."""
 
     bits: dict[str, int]
     bytes: int
     loss_db: float
     within_limits: bool
-    # what was narrowed, to what, bytes, loss
+    # Of each step: matrix, its new bits, bytes of the network, loss in dB.
     steps: tuple[tuple[str, int, int, float], ...]
 
 
-def greedy(
+def greedy_bits(
     sizes: Mapping[str, int],
     measure: Measure,
     *,
@@ -34,16 +34,16 @@ def greedy(
     max_loss_db: float | None = None,
     widths: tuple[int, ...] = WIDTHS,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Found:
-    """Start all matrices at the first of `widths`; narrow, again and again, the one that loses
-    least per byte saved.
+) -> BitAllocation:
+    """Start all matrices at the first of `widths`; repeatedly narrow the one that loses least per
+    byte saved.
 
-    What a matrix loses at a width is measured once, alone, and taken as the same beside others;
-    what they lose together is measured at every step. A step beyond `max_loss_db` is taken back and
-    its matrix left as it is. Without `max_loss_db` the search ends when `max_bytes` are reached,
-    without `max_bytes` when nothing can be narrowed any more. `sizes` are numbers of weights,
-    `other_bytes` is what does not change, `measure` gives the loss in dB of bits per matrix.
-    ValueError without any limit.
+    The loss of a matrix at a width is measured once, with all others at the first width, and
+    assumed not to depend on them; the joint loss is measured at every step. A step beyond
+    `max_loss_db` is undone and its matrix is not narrowed again. Without `max_loss_db` the search
+    ends when `max_bytes` are reached, without `max_bytes` when nothing can be narrowed further.
+    `sizes` are numbers of weights per matrix, `other_bytes` the constant rest, `measure` gives the
+    loss in dB of bits per matrix. ValueError without any limit.
     """
     if max_bytes is None and max_loss_db is None:
         raise ValueError("a search needs a limit: of bytes, of the loss in dB, or both")
@@ -63,7 +63,7 @@ def greedy(
             if name not in fixed and bits[name] != widths[-1]:
                 width = widths[widths.index(bits[name]) + 1]
                 saved = sizes[name] * (bits[name] - width)
-                # at the same price, the larger step
+                # At the same price, the larger step.
                 prices[name] = ((alone[name, width] - alone[name, bits[name]]) / saved, -saved)
         if not prices:
             break
@@ -77,7 +77,7 @@ def greedy(
         steps.append((name, bits[name], other_bytes + _bytes(sizes, bits), loss))
     size = other_bytes + _bytes(sizes, bits)
     fits = (max_bytes is None or size <= max_bytes) and (max_loss_db is None or loss <= max_loss_db)
-    return Found(bits, size, loss, fits, tuple(steps))
+    return BitAllocation(bits, size, loss, fits, tuple(steps))
 
 
 def _bytes(sizes: Mapping[str, int], bits: Mapping[str, int]) -> int:

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from hasim.networks.quantization.search import WIDTHS, greedy
+from hasim.networks.quantization.greedy_bits import WIDTHS, greedy_bits
 
 SIZES = {"large": 8000, "small": 800, "delicate": 8000}
 # dB at 2 bits
@@ -22,7 +22,7 @@ def size(bits: Mapping[str, int]) -> int:
 
 
 def test_bytes_alone() -> None:
-    found = greedy(SIZES, loss, other_bytes=100, max_bytes=12_000)
+    found = greedy_bits(SIZES, loss, other_bytes=100, max_bytes=12_000)
     assert found.within_limits
     assert found.bytes == size(found.bits) <= 12_000
     assert found.loss_db == pytest.approx(loss(found.bits))
@@ -36,7 +36,7 @@ def test_bytes_alone() -> None:
 
 
 def test_quality_alone_goes_as_far_as_it_may() -> None:
-    found = greedy(SIZES, loss, max_loss_db=0.05)
+    found = greedy_bits(SIZES, loss, max_loss_db=0.05)
     assert found.within_limits
     assert found.loss_db <= 0.05
     # no single further step would be allowed
@@ -47,11 +47,11 @@ def test_quality_alone_goes_as_far_as_it_may() -> None:
 
 
 def test_both_limits_may_be_too_much() -> None:
-    found = greedy(SIZES, loss, other_bytes=100, max_bytes=5000, max_loss_db=0.05)
+    found = greedy_bits(SIZES, loss, other_bytes=100, max_bytes=5000, max_loss_db=0.05)
     assert not found.within_limits
     assert found.loss_db <= 0.05
     assert found.bytes > 5000
-    smallest = greedy(SIZES, loss, other_bytes=100, max_bytes=10)
+    smallest = greedy_bits(SIZES, loss, other_bytes=100, max_bytes=10)
     assert not smallest.within_limits
     assert set(smallest.bits.values()) == {2}
 
@@ -61,11 +61,11 @@ def test_a_step_that_loses_too_much_together_is_taken_back() -> None:
         """No matrix loses anything alone; two below 8 bits lose a lot."""
         return 1.0 if sum(width < 8 for width in bits.values()) > 1 else 0.0
 
-    found = greedy(SIZES, together, max_loss_db=0.5)
+    found = greedy_bits(SIZES, together, max_loss_db=0.5)
     assert sorted(found.bits.values()) == [2, 8, 8]
     assert found.loss_db == 0.0
 
 
 def test_no_limit_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="a search needs a limit"):
-        greedy(SIZES, loss)
+        greedy_bits(SIZES, loss)

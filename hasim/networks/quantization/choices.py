@@ -1,5 +1,5 @@
-"""Which of a network's numbers need their bits, and which choices of post-training quantisation
-cost what: variants that differ in one thing."""
+"""Variants of quantisation that differ in one thing: which numbers need their bits, and what each
+choice of post-training quantisation costs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from hasim.networks.quantization.network import quantised
 from hasim.networks.weights_file import FloatNetwork
 
 
-def drops(network: FloatNetwork, bits: int, others: int = 32) -> dict[str, QuantisationSpec]:
-    """Variants by what has only `bits` in them: every point, every weight matrix, all together.
+def drop_choices(network: FloatNetwork, bits: int, others: int = 32) -> dict[str, QuantisationSpec]:
+    """Variants by the part that has only `bits`: each point, each weight matrix, and all together.
 
-    A point is dropped in all layers at once, matrices of the groups of a layer are one. All else
-    has `others` bits, inputs and masks at least 16. Ranges are static. ValueError for numbers of
-    bits that there are not.
+    A point is dropped in all layers at once; the matrices of the groups of a layer count as one.
+    All else has `others` bits, inputs and masks at least 16. Ranges are static. ValueError for bits
+    that are not among `precision.Bits`.
     """
     few, rest = known_bits("bits", bits), known_bits("others", others)
     base = QuantisationSpec(weights=rest, activations=rest, io=32 if rest == 32 else 16)
@@ -37,8 +37,8 @@ def drops(network: FloatNetwork, bits: int, others: int = 32) -> dict[str, Quant
 
 
 def dynamic_choices() -> dict[str, QuantisationSpec]:
-    """Dynamic quantisation as PyTorch does it, with one of its choices changed, with all changed,
-    and with weights alone, by name.
+    """Dynamic quantisation as in PyTorch, with one of its choices changed, with all changed, and
+    with weights alone, by name.
 
     PyTorch's: weights of 8 bits with a range per matrix, activations of 7 bits (`reduce_range`)
     ranged over all frames and sequences of a product.
