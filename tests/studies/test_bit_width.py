@@ -136,7 +136,7 @@ def test_what_dynamic_quantisation_costs_two_networks_together() -> None:
     assert list(stages) == ["sn_dnn", "filter_1", "received_z", "mn_dnn", "filter_2"]
     # One of two: which, has to be said.
     code, _, wrong = run("quantize", "sensitivity", "hasim:tango")
-    assert (code, "holds 2 networks; say" in wrong) == (4, True)
+    assert (code, "holds 2 networks; name" in wrong) == (4, True)
 
 
 def test_search_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
