@@ -1,4 +1,4 @@
-"""`hasim` and `python -m hasim`: prepare the process, then open the front door."""
+"""`hasim` and `python -m hasim`: prepare the process, then run the command line."""
 
 from __future__ import annotations
 

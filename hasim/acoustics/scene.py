@@ -30,6 +30,7 @@ from hasim.acoustics.head import HeadSpec, SofaHead, SphereHead
 from hasim.acoustics.room import Response, RoomSpec
 from hasim.acoustics.sources import BundledSource, SourceSpec
 from hasim.config.disk_cache import fetch, file_hash
+from hasim.config.ears import EARS
 from hasim.config.spec import Spec
 
 RESPONSE_MODULES = (audio_file, head, rigid_sphere, rir_builder, room, sofa)
@@ -345,7 +346,7 @@ def _openings(blocked: tuple[BlockedSpec, ...], samples: int, sample_rate_hz: in
         return np.ones((2, 2, 1))
     openings = np.ones((2, 2, samples))
     for one in blocked:
-        ear, mic = ("left", "right").index(one.ear), ("front", "rear").index(one.mic)
+        ear, mic = EARS.index(one.ear), ("front", "rear").index(one.mic)
         openings[ear, mic, round(one.from_s * sample_rate_hz) :] *= 10 ** (one.gain_db / 20)
     return openings
 

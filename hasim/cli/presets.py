@@ -19,7 +19,7 @@ EXAMPLES = (
 
 
 def presets(
-    shelf: Annotated[
+    group: Annotated[
         Literal["devices", "radios", "batteries", "links", "losses"],
         typer.Argument(help="Kind of preset."),
     ],
@@ -29,7 +29,7 @@ def presets(
     from hasim.config import presets as preset_files
 
     if as_json:
-        loaded = {name: preset_files.load(shelf, name) for name in preset_files.names(shelf)}
+        loaded = {name: preset_files.load(group, name) for name in preset_files.names(group)}
         print_json({name: preset.model_dump(mode="json") for name, preset in loaded.items()})
         return
     from rich.box import HEAVY_HEAD
@@ -38,7 +38,7 @@ def presets(
 
     from hasim.reporting import preset_table
 
-    rows, console = preset_table.sheet(shelf), Console()
+    rows, console = preset_table.sheet(group), Console()
     # Where columns of text would squeeze the numbers, texts follow below the table.
     below = ("what", "provenance", "source") if console.width < WIDE_COLUMNS else ()
     box, gap = (None, (0, 1, 0, 0)) if below else (HEAVY_HEAD, (0, 1))

@@ -107,9 +107,9 @@ def warnings(result: RunResult) -> list[str]:
     scenario = result.scenario
     program = scenario.algorithm.program(scenario.front_end, scenario.link.codec)
     return [
-        f"{ear}: {doubt}"
+        f"{ear}: {warning}"
         for ear in EARS
-        for doubt in warnings_about(getattr(scenario.devices, ear), program)
+        for warning in warnings_about(getattr(scenario.devices, ear), program)
     ]
 
 

@@ -24,6 +24,7 @@ from hasim.config.diagnostics import (
     Shape,
     problems_of,
 )
+from hasim.config.ears import EARS
 from hasim.config.paths import missing_files, rooted
 from hasim.config.presets import expand
 from hasim.config.spec import Spec, described_fields
@@ -76,7 +77,7 @@ class Scenario(Spec):
         offered_kbps(self.programs, self.link, self.hop_ns)
         steps = [step for step in self.programs[0] if isinstance(step, Compute)]
         mistakes = []
-        for ear in ("left", "right"):
+        for ear in EARS:
             overload = getattr(self.devices, ear).overload
             key = f"devices.{ear}.overload: {overload}"
             if overload == "hold_filter" and not any(step.renews for step in steps):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from hasim.config.contract import Check, Checks, spec_problem
+from hasim.config.ears import EARS
 from hasim.config.seeds import random_streams
 from hasim.dsp.covariance import Utterance
 from hasim.dsp.stft import FrontEndSpec, analyse, samples_in_ns
@@ -195,7 +196,7 @@ def _difference(one: ndarray, other: ndarray, frames: int | None = None) -> floa
 def _apart(node: Node) -> str | None:
     """With all packets lost, an ear's output does not change with the other ear's sound."""
     case = _Case(node, lost=1.0)
-    for ear, name in enumerate(("left", "right")):
+    for ear, name in enumerate(EARS):
         other = case.mics.copy()
         other[1 - ear] *= -0.3
         outputs = (case.enhance(mics).output[ear] for mics in (case.mics, other))

@@ -21,14 +21,14 @@ def components(found: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]
     for row in found:
         parts = [f"{row['parts'][name] / 1e3:.2f}" for name in ("mix", "lstm", "erb", "dense")]
         printed = row["paper"] or {}
-        told = [f"{printed[key]:g}" for key in ("kmacs_per_frame", "mmac_per_s") if key in printed]
+        paper = [f"{printed[key]:g}" for key in ("kmacs_per_frame", "mmac_per_s") if key in printed]
         lines.append(
             [
                 row["name"],
                 *parts,
                 str(row["macs_per_frame"]),
                 f"{row['mmac_per_s']:.3f}",
-                " / ".join(told),
+                " / ".join(paper),
             ]
         )
     return head, lines
@@ -40,9 +40,9 @@ def sizes(found: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     lines = []
     for row in found:
         printed = row["paper"] or {}
-        told = [str(printed["parameters"])] if "parameters" in printed else []
+        paper = [str(printed["parameters"])] if "parameters" in printed else []
         if "memory_mb" in printed:
-            told.append(f"{printed['memory_mb']:g} ({PRECISION.get(row['name'], 'int8')})")
+            paper.append(f"{printed['memory_mb']:g} ({PRECISION.get(row['name'], 'int8')})")
         bytes_of = {name: sum(row["bytes"][name].values()) for name in ("fp32", "int8")}
         lines.append(
             [
@@ -51,7 +51,7 @@ def sizes(found: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
                 str(row["parameters_by_rule"]["with_erb_and_ranges"]),
                 *(f"{n / MIB:.3f} ({n / MEGABYTE:.3f})" for n in bytes_of.values()),
                 f"{sum(row['state_bytes'].values()) / 1024:.1f}",
-                ", ".join(told),
+                ", ".join(paper),
             ]
         )
     return [*head, "paper"], lines

@@ -279,10 +279,10 @@ def _causes(
     """What a frame waited for from `start` to `end`: packets of the Receives passed, the core."""
     received = [step for step in run.program if isinstance(step, Receive)][done:behind]
     for step in received:
-        told = list(_packet(run, ear, step.channel, number + step.lag_frames, start))
-        yield from told
+        lines = list(_packet(run, ear, step.channel, number + step.lag_frames, start))
+        yield from lines
         row = run.frames.get((ear, number + step.lag_frames))
-        if told and row is not None:
+        if lines and row is not None:
             arrived = row[f"{step.channel}_arrived_ns"]
             if not arrived or int(arrived) > end:
                 yield "  given up when the wait ends"
@@ -316,12 +316,12 @@ def _packet(run: _Run, ear: str, channel: str, number: int, since: int) -> Itera
         if key == (channel, sender, number):
             start_ms = (int(packet["start_ns"]) - released) / 1e6
             end_ms = (int(packet["end_ns"]) - released) / 1e6
-            fate = "lost"
+            delivery = "lost"
             if packet["arrived_ns"]:
-                fate = f"arrives at {(int(packet['arrived_ns']) - released) / 1e6:+.3f} ms"
+                delivery = f"arrives at {(int(packet['arrived_ns']) - released) / 1e6:+.3f} ms"
             yield (
                 f"  piece {packet['piece']}, attempt {int(packet['attempt']) + 1}: on the air "
-                f"{start_ms:+.3f} to {end_ms:+.3f} ms, {fate}"
+                f"{start_ms:+.3f} to {end_ms:+.3f} ms, {delivery}"
             )
 
 

@@ -30,19 +30,19 @@ def _device(preset: Preset) -> dict[str, str]:
     values, figures = preset.values, preset.figures
     rates, power = values["mmac_per_s"], values.get("power", {})
 
-    def told(path: str, value: Any) -> str:
+    def cell(path: str, value: Any) -> str:
         return "" if value is None else f"{value:g}" + (" *" if path in preset.estimated else "")
 
     apart = values.get("accelerator_mmac_per_s", {})
     return {
-        "int8": told("mmac_per_s.int8", rates.get("int8", apart.get("int8"))),
-        "conv. int8": told("", rates.get("convolution", {}).get("int8")),
-        "fp32": told("mmac_per_s.fp32", rates["fp32"]),
-        "RAM, NVM kB": ", ".join(told("", values.get(key)) or "?" for key in ("ram_kb", "nvm_kb")),
+        "int8": cell("mmac_per_s.int8", rates.get("int8", apart.get("int8"))),
+        "conv. int8": cell("", rates.get("convolution", {}).get("int8")),
+        "fp32": cell("mmac_per_s.fp32", rates["fp32"]),
+        "RAM, NVM kB": ", ".join(cell("", values.get(key)) or "?" for key in ("ram_kb", "nvm_kb")),
         "active, idle mW": ", ".join(
-            told(f"power.{key}", power.get(key)) or "?" for key in ("active_mw", "idle_mw")
+            cell(f"power.{key}", power.get(key)) or "?" for key in ("active_mw", "idle_mw")
         ),
-        "pJ/MAC": told("", figures.get("dense_int8_pj_per_mac")),
+        "pJ/MAC": cell("", figures.get("dense_int8_pj_per_mac")),
     }
 
 

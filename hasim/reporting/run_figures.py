@@ -1,7 +1,7 @@
 """Figures of a run: scene, spectrograms, first frames, load, masks, comb filter, link loss.
 
-The door to matplotlib: arrays and records in, a `Figure` out (never pyplot, so no global state),
-and `png_bytes` makes the same bytes of the same figure. Colours are told apart by every reader
+Drawn with matplotlib: arrays and records in, a `Figure` out (never pyplot, so no global state),
+and `png_bytes` makes the same bytes of the same figure. Colours that every reader can distinguish
 (Okabe and Ito); the left ear is blue, the right one vermilion.
 """
 

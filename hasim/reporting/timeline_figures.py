@@ -136,7 +136,7 @@ def load(timeline: Timeline, window_s: float = 0.25) -> Figure:
 
 
 def link_loss(timeline: Timeline, window_s: float = 1.0) -> Figure:
-    """Share of frames without the partner's packet in a sliding window; the fate of each frame."""
+    """Share of frames without the partner's packet in time; the status of each frame's packet."""
     rows = [
         (f"{channel}, {EARS[1 - ear]} → {EARS[ear]}", ear, deliveries.status[ear])
         for channel, deliveries in timeline.channels.items()

@@ -14,6 +14,7 @@ import numpy as np
 from numpy import ndarray
 from pydantic import Field, model_validator
 
+from hasim.config.ears import EARS
 from hasim.config.spec import Spec
 from hasim.dsp.stft import SAMPLE_RATE_HZ
 
@@ -61,10 +62,10 @@ def skew_samples(
     """
     ahead = [
         _ahead(spec, frames, hop_ns, stream(f"clock/{ear}"))
-        for spec, ear in zip(oscillators, ("left", "right"), strict=True)
+        for spec, ear in zip(oscillators, EARS, strict=True)
     ]
     result = np.empty((2, frames, 2))
-    for ear, (spec, name) in enumerate(zip(oscillators, ("left", "right"), strict=True)):
+    for ear, (spec, name) in enumerate(zip(oscillators, EARS, strict=True)):
         # A partner whose clock is ahead took the sample with this number earlier.
         lag = ahead[1 - ear] - ahead[ear]
         corrected = _corrected(spec, lag[:-1], hop_ns, stream(f"sync/{name}"))
