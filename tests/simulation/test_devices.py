@@ -135,6 +135,7 @@ def test_overloaded_accelerator_is_a_reason() -> None:
     program = (work(2), network(20))
     device = DeviceSpec(mmac_per_s=100, accelerator_mmac_per_s=100)
     given = {"devices": (device, device), "link": IdealLink(), "playout": PlayoutSpec()}
+    given |= {"too_late": None}
     timeline = play(program, device, right=device)
     reasons = judge(timeline, programs=(program,) * 2, ledgers=(ROOMY,) * 2, **given).reasons
     assert "left: utilisation of the accelerator 1.25 (125.0 MMAC/s asked, 100.0 available)" in (
